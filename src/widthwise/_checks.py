@@ -1,0 +1,113 @@
+"""Checks of what a user passes: every message says what was received and what to do."""
+
+import math
+from numbers import Integral, Real
+
+import jax.numpy as jnp
+import numpy as np
+
+from widthwise._vocabulary import ArrayLike
+
+
+def require_x64() -> None:
+    """Raise ``RuntimeError`` unless JAX computes in float64, with the line that switches it on."""
+    if jnp.zeros(()).dtype != jnp.float64:
+        raise RuntimeError(
+            "widthwise computes in float64, but JAX is in float32 mode. Add this line before "
+            "any array is made:\n    import jax; jax.config.update('jax_enable_x64', True)"
+        )
+
+
+def points(x: ArrayLike, name: str = "x") -> np.ndarray:
+    """``x`` as a finite float64 array of shape (points, inputs)."""
+    array = _numbers(x, name)
+    if array.ndim != 2:
+        remedy = (
+            f"; one input dimension: {name}.reshape(-1, 1); one point: {name}.reshape(1, -1)"
+            if array.ndim == 1
+            else ""
+        )
+        raise ValueError(
+            f"{name} must have shape (points, inputs), got shape {array.shape}{remedy}"
+        )
+    if 0 in array.shape:
+        raise ValueError(f"{name} is empty: it has shape {array.shape}; give at least one point")
+    return array
+
+
+def targets(y: ArrayLike, count: int, outputs: int, name: str = "y") -> np.ndarray:
+    """``y`` as a finite float64 array of shape (points, outputs); (points,) is one output."""
+    array = _numbers(y, name)
+    if array.ndim == 1 and outputs == 1:
+        array = array[:, None]
+    if array.shape != (count, outputs):
+        raise ValueError(
+            f"{name} must have shape ({count}, {outputs}), one row per train point and one column "
+            f"per output of the network, got shape {np.shape(y)}"
+        )
+    return array
+
+
+def _numbers(x: ArrayLike, name: str) -> np.ndarray:
+    try:
+        array = np.asarray(x, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{name} must be an array of real numbers, got {type(x).__name__}"
+        ) from error
+    if not np.isfinite(array).all():
+        where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        raise ValueError(
+            f"{name} holds {array[where]} at index {where}; remove or impute non-finite values"
+        )
+    return array
+
+
+def same_inputs(x: np.ndarray, x2: np.ndarray, name: str = "x", name2: str = "x2") -> None:
+    """Raise unless both data sets have the same input dimension."""
+    if x.shape[1] != x2.shape[1]:
+        raise ValueError(
+            f"{name} has {x.shape[1]} inputs per point but {name2} has {x2.shape[1]}; "
+            "both must describe the same features"
+        )
+
+
+def positive_integer(value: object, name: str) -> int:
+    """``value`` as an integer of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+        raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
+    return int(value)
+
+
+def order(value: object, name: str = "order") -> int:
+    """``value`` as an order in powers of n^{-1/2}: an integer of at least 0."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 0:
+        raise ValueError(
+            f"{name} counts powers of n^(-1/2) and must be an integer of at least 0, got {value!r}"
+        )
+    return int(value)
+
+
+def positive(value: object, name: str) -> float:
+    """``value`` as a finite number above 0."""
+    number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    if not 0 < number < math.inf:
+        raise ValueError(f"{name} must be a finite number above 0, got {value!r}")
+    return number
+
+
+def width(value: object, name: str = "width") -> int:
+    """A layer width: an integer of at least 1 (a float such as 1e14 is taken if it is whole)."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return positive_integer(value, name)
+
+
+def times(t: ArrayLike, name: str = "times") -> np.ndarray:
+    """Gradient-flow times: numbers of at least 0, infinity allowed; NaN and negative refused."""
+    array = np.asarray(t, dtype=np.float64)
+    if array.ndim > 1 or np.isnan(array).any() or (array < 0).any():
+        raise ValueError(
+            f"{name} must be a number of at least 0 or a list of them (inf is allowed), got {t!r}"
+        )
+    return array

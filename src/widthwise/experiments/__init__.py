@@ -1,0 +1,1 @@
+"""Floor 9: studies as data: what to compute, on which data."""

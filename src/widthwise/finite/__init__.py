@@ -1,0 +1,1 @@
+"""Floor 5: real networks of finite width, sampled and trained."""

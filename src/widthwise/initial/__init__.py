@@ -1,0 +1,1 @@
+"""Floor 4: networks of finite width at initialization."""

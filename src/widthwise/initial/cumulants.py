@@ -1,0 +1,110 @@
+"""Joint cumulants of the outputs at initialization, as series in n^{-1/2}, computed when asked."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from widthwise import _checks as checks
+from widthwise._vocabulary import ArrayLike, Points
+from widthwise.algebra.series import Series
+from widthwise.initial.shallow import ShallowCumulants
+from widthwise.model.architecture import MLP
+
+
+@dataclass(frozen=True, eq=False)
+class OutputCumulants:
+    """The joint cumulants of the outputs of a network on data, to a given order.
+
+    Args:
+        net: the architecture.
+        x: data (points, inputs).
+        order: P, the highest power of n^{-1/2} kept.
+        tolerance: relative tolerance of the quadratures, ``None`` for the best attainable.
+    """
+
+    net: MLP
+    x: Points
+    order: int
+    tolerance: float | None = None
+
+    def cumulant(self, points: Sequence[int], components: Sequence[int] | None = None) -> Series:
+        """Joint cumulant of the outputs at rows ``points`` of the data.
+
+        Args:
+            points: rows of x, one per variable, repeated as needed: (0, 0, 1, 1) is
+                κ(f(x₀), f(x₀), f(x₁), f(x₁)).
+            components: output component of every variable; all 0 by default.
+
+        Returns:
+            :class:`Series` in n^{-1/2}, with the quadrature error of every coefficient.
+
+        Raises:
+            ValueError: for rows or components that do not exist, or a law that lacks a moment.
+        """
+        rows, parts = self._checked(points, components)
+        r = len(rows)
+        coefficients, errors = np.zeros((2, self.order + 1))
+        if r == 1:
+            return Series(coefficients, errors, exact=True)
+        neuron = self._shallow.cumulant(rows, parts)
+        if r - 2 <= self.order:
+            coefficients[r - 2], errors[r - 2] = neuron.value, neuron.error
+        coefficients[0] += self._shallow.bias_cumulant(parts)
+        return Series(coefficients, errors, exact=r - 2 <= self.order or not neuron.value)
+
+    @cached_property
+    def _shallow(self) -> ShallowCumulants:
+        return ShallowCumulants(self.net, np.asarray(self.x), self.tolerance)
+
+    def _checked(self, points, components) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        rows = tuple(int(row) for row in points)
+        parts = (0,) * len(rows) if components is None else tuple(int(part) for part in components)
+        if not rows or not all(0 <= row < len(self.x) for row in rows):
+            raise ValueError(
+                f"points must name at least one row of x, 0 to {len(self.x) - 1}, got {points!r}"
+            )
+        if len(parts) != len(rows) or not all(0 <= part < self.net.outputs for part in parts):
+            raise ValueError(
+                f"components must give one output component (0 to {self.net.outputs - 1}) per "
+                f"entry of points ({len(rows)}), got {components!r}"
+            )
+        return rows, parts
+
+
+def output_cumulants(
+    net: MLP, x: ArrayLike, order: int = 4, *, tolerance: float | None = None
+) -> OutputCumulants:
+    """Joint cumulants of the outputs at initialization as series in n^{-1/2}.
+
+    For one hidden layer every cumulant is exact at any width: a single power of n^{-1/2}, plus the
+    cumulant of a non-Gaussian output bias (:mod:`widthwise.initial.shallow`).
+
+    Args:
+        net: the architecture.
+        x: data (points, inputs).
+        order: P, the highest power of n^{-1/2} kept.
+        tolerance: relative tolerance of the quadratures; by default the best attainable, with the
+            error reached reported by every series.
+
+    Returns:
+        :class:`OutputCumulants`; ask it for ``cumulant((0, 0, 1, 1))``.
+
+    Raises:
+        ValueError: for bad shapes, a negative order, or a depth other than 1.
+
+    Example:
+        >>> import jax; jax.config.update("jax_enable_x64", True)
+        >>> import widthwise as ww
+        >>> net = ww.MLP(depth=1, activation="identity")
+        >>> ww.output_cumulants(net, [[1.0]]).cumulant((0, 0, 0, 0)).at(width=10)
+        0.6
+    """
+    checks.require_x64()
+    x = np.asarray(checks.points(x))
+    if net.depth != 1:
+        raise ValueError(
+            f"output_cumulants takes networks with one hidden layer, got depth={net.depth}"
+        )
+    return OutputCumulants(net, x, checks.order(order), tolerance)

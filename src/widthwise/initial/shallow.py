@@ -1,0 +1,83 @@
+"""One hidden layer: the joint cumulants of the outputs, exact at every width.
+
+The output of a network with one hidden layer is a normalized sum of n independent neurons, so for
+every order r and every n, exactly,
+
+    κ(f_{i₁}(x_{a₁}) … f_{i_r}(x_{a_r})) =
+        (ρn)^{1−r/2} σ_w^r κ(W_{i₁}h_{a₁}, …, W_{i_r}h_{a_r}) + σ_b^r κ_r(b) 1[i₁ = … = i_r],
+
+with h_a = φ(z_a) of one neuron, W_i its readout weights and ρ the width ratio: a single term in
+n^{-1/2}, and an output bias that does not shrink. The cumulant on the right comes from the moments
+E[∏W] E[∏h] by set partitions (:mod:`widthwise.algebra.partitions`).
+"""
+
+from collections import Counter
+from functools import lru_cache
+
+import numpy as np
+
+from widthwise.algebra.gaussian import Estimate
+from widthwise.algebra.partitions import mobius, set_partitions
+from widthwise.limit import first_layer
+from widthwise.model.architecture import MLP
+from widthwise.model.laws import Law
+
+
+class ShallowCumulants:
+    """Moments and cumulants of one neuron of a network with one hidden layer, cached.
+
+    Args:
+        net: a network of depth 1.
+        x: data (points, inputs).
+        tolerance: relative tolerance of the quadratures.
+    """
+
+    def __init__(self, net: MLP, x: np.ndarray, tolerance: float | None = None):
+        self.net, self.x, self.tolerance = net, x, tolerance
+        self.moment = lru_cache(maxsize=None)(self._moment)
+
+    def cumulant(self, points: tuple[int, ...], components: tuple[int, ...]) -> Estimate:
+        """The coefficient of n^{1−r/2} in the joint cumulant, without the output bias."""
+        net, r = self.net, len(points)
+        law = net.weight_law[1]
+        total, error = 0.0, 0.0
+        for partition in set_partitions(r):
+            factors = [
+                (_weight_moment(law, [components[i] for i in block]),
+                 self.moment(tuple(sorted(points[i] for i in block))))
+                for block in partition
+            ]  # fmt: skip
+            if all(weight for weight, _ in factors):
+                term = mobius(len(partition)) * np.prod([w * h.value for w, h in factors])
+                total += term
+                error += abs(term) * sum(h.error / max(abs(h.value), 1e-300) for _, h in factors)
+        scale = net.weight_std[1] ** r * net.ratios[0] ** (1 - r / 2)
+        return Estimate(np.asarray(scale * total), np.asarray(abs(scale) * error))
+
+    def bias_cumulant(self, components: tuple[int, ...]) -> float:
+        """σ_b^r κ_r(b) when all components agree, else 0: the part that does not shrink."""
+        if len(set(components)) > 1 or not self.net.has_bias(1):
+            return 0.0
+        r = len(components)
+        return float(self.net.bias_std[1] ** r * self.net.bias_law[1].cumulant(r))
+
+    def _moment(self, points: tuple[int, ...]) -> Estimate:
+        """E ∏_{a ∈ points} h_a over one neuron."""
+        powers = Counter(points)
+        rows = sorted(powers)
+        exponents = np.array([powers[row] for row in rows])
+
+        def product(z: np.ndarray) -> np.ndarray:
+            return np.prod(np.asarray(self.net.activation(z)) ** exponents, axis=1)
+
+        return first_layer.expectation(self.net, self.x[rows], product, self.tolerance)
+
+
+def _weight_moment(law: Law, components: list[int]) -> float:
+    """E ∏ W_i over independent readout weights, one per component."""
+    value = 1.0
+    for count in Counter(components).values():
+        value *= law.moment(count)
+        if not value:
+            return 0.0
+    return value

@@ -1,0 +1,1 @@
+"""Floor 3: networks of infinite width."""

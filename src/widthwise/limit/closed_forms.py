@@ -1,0 +1,147 @@
+"""Closed forms of E[φ(z₁)φ(z₂)] and E[φ'(z₁)φ'(z₂)], (z₁, z₂) ~ N(0, K).
+
+Angles are taken by atan2 from K₁₂ and √det K, so that they keep their digits for nearly parallel
+inputs. Sources: erf, Williams, *Neural Computation* 10 (1998); ReLU family, step and sign, Cho and
+Saul, NeurIPS 2009; polynomials, Isserlis, *Biometrika* 12 (1918); sin, cos and exp from the
+characteristic function; GELU by Stein's identity, see :func:`gelu`.
+"""
+
+import math
+from collections.abc import Callable
+from typing import TypeAlias
+
+import jax
+import jax.numpy as jnp
+
+from widthwise.model.activations import Activation
+
+Pair: TypeAlias = tuple[jax.Array, jax.Array]
+ClosedForm: TypeAlias = Callable[[Activation, jax.Array, jax.Array, jax.Array], Pair]
+
+
+def closed_form(activation: Activation) -> ClosedForm | None:
+    """The closed form of an activation's two expectations, or ``None``."""
+    return _FORMS.get(activation.name)
+
+
+_PARALLEL = 4.5e-16
+
+
+def root_determinant(K11: jax.Array, K12: jax.Array, K22: jax.Array) -> jax.Array:
+    """√det K, exactly 0 where the two inputs are parallel to rounding (z₁ = z₂, for example)."""
+    determinant = K11 * K22 - K12**2
+    positive = determinant > _PARALLEL * K11 * K22
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, determinant, 1.0)), 0.0)
+
+
+def _arcsine(K11, K12, K22):
+    """Arcsin of the correlation; 0 where a variance vanishes."""
+    return jnp.arctan2(K12, root_determinant(K11, K12, K22))
+
+
+def identity(activation, K11, K12, K22) -> Pair:
+    return K12, jnp.ones_like(K12)
+
+
+def relu_family(activation, K11, K12, K22) -> Pair:
+    """φ(z) = p z + q |z|: E|z₁z₂| = (2/π)(√det K + K₁₂ arcsin ρ), cross terms vanish."""
+    below = {"relu": 0.0, "abs": -1.0}.get(activation.name)
+    below = activation.parameters[0] if below is None else below
+    p, q = (1 + below) / 2, (1 - below) / 2
+    angle = _arcsine(K11, K12, K22)
+    both = 2 / math.pi * (root_determinant(K11, K12, K22) + K12 * angle)
+    return p**2 * K12 + q**2 * both, p**2 + q**2 * (2 / math.pi) * angle
+
+
+def sign(activation, K11, K12, K22) -> Pair:
+    return 2 / math.pi * _arcsine(K11, K12, K22), jnp.zeros_like(K12)
+
+
+def step(activation, K11, K12, K22) -> Pair:
+    """P(z₁ > 0, z₂ > 0); a variance of zero means z = 0, which step maps to 0."""
+    probability = 0.25 + _arcsine(K11, K12, K22) / (2 * math.pi)
+    return jnp.where((K11 > 0) & (K22 > 0), probability, 0.0), jnp.zeros_like(K12)
+
+
+def erf(activation, K11, K12, K22) -> Pair:
+    root = jnp.sqrt(1 + 2 * K11 + 2 * K22 + 4 * jnp.maximum(K11 * K22 - K12**2, 0.0))
+    return 2 / math.pi * jnp.arctan2(2 * K12, root), 4 / math.pi / root
+
+
+def gelu(activation, K11, K12, K22) -> Pair:
+    """φ(z) = zΦ(z). With D = (1+K₁₁)(1+K₂₂) − K₁₂² and P = E Φ(z₁)Φ(z₂) = ¼ + arcsin(·)/2π,
+
+        E φφ   = K₁₂ P + K₁₁(K₂₂ − K₁₂²/(1+K₁₁))/(2π√D) + K₁₂²/(2π(1+K₂₂)√D),
+        E φ'φ' = P + K₁₂/(2π√D) · (1/(1+K₁₁) + 1/(1+K₂₂)) + K₁₂/(2πD^{3/2}),
+
+    by Stein's identity E[z₁g] = K₁₁E[∂₁g] + K₁₂E[∂₂g] and the fact that a factor e^{−z²/2} tilts
+    one Gaussian into another.
+    """
+    D = 1 + K11 + K22 + jnp.maximum(K11 * K22 - K12**2, 0.0)
+    root = jnp.sqrt(D)
+    P = 0.25 + jnp.arctan2(K12, root) / (2 * math.pi)
+    turn = 2 * math.pi * root
+    value = K12 * P + K11 * (K22 - K12**2 / (1 + K11)) / turn + K12**2 / ((1 + K22) * turn)
+    slope = P + K12 / turn * (1 / (1 + K11) + 1 / (1 + K22)) + K12 / (turn * D)
+    return value, slope
+
+
+def _hyperbolic(K11, K12, K22) -> Pair:
+    """e^{−(K₁₁+K₂₂)/2} (sinh K₁₂, cosh K₁₂), without overflow."""
+    level = (K11 + K22) / 2
+    up, down = jnp.exp(K12 - level), jnp.exp(-K12 - level)
+    return (up - down) / 2, (up + down) / 2
+
+
+def sin(activation, K11, K12, K22) -> Pair:
+    return _hyperbolic(K11, K12, K22)
+
+
+def cos(activation, K11, K12, K22) -> Pair:
+    sine, cosine = _hyperbolic(K11, K12, K22)
+    return cosine, sine
+
+
+def exp(activation, K11, K12, K22) -> Pair:
+    value = jnp.exp((K11 + K22) / 2 + K12)
+    return value, value
+
+
+def polynomial(activation, K11, K12, K22) -> Pair:
+    """E z₁ⁱz₂ʲ = Σ_k C(i,k)C(j,k)k! K₁₂ᵏ (i−k−1)!!(j−k−1)!! K₁₁^{(i−k)/2} K₂₂^{(j−k)/2}."""
+    c = activation.parameters
+    slope = tuple(k * value for k, value in enumerate(c))[1:] or (0.0,)
+
+    def bilinear(c):
+        total = jnp.zeros_like(K12)
+        for i, ci in enumerate(c):
+            for j, cj in enumerate(c):
+                for k in range(i % 2, min(i, j) + 1, 2):
+                    if ci and cj and not (j - k) % 2:
+                        weight = math.comb(i, k) * math.comb(j, k) * math.factorial(k)
+                        weight *= _double_factorial(i - k - 1) * _double_factorial(j - k - 1)
+                        powers = K12**k * K11 ** ((i - k) // 2) * K22 ** ((j - k) // 2)
+                        total = total + ci * cj * weight * powers
+        return total
+
+    return bilinear(c), bilinear(slope)
+
+
+def _double_factorial(n: int) -> int:
+    return math.prod(range(n, 0, -2))
+
+
+_FORMS: dict[str, ClosedForm] = {
+    "identity": identity,
+    "relu": relu_family,
+    "leaky_relu": relu_family,
+    "abs": relu_family,
+    "sign": sign,
+    "step": step,
+    "erf": erf,
+    "gelu": gelu,
+    "sin": sin,
+    "cos": cos,
+    "exp": exp,
+    "polynomial": polynomial,
+}

@@ -1,0 +1,1 @@
+"""Floor 2: what a user chooses: law, activation, architecture."""

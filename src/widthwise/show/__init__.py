@@ -1,0 +1,1 @@
+"""Floor 10: what people see: figures, reports, the command line."""

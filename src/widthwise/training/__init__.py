@@ -1,0 +1,1 @@
+"""Floor 6: networks of finite width during training."""

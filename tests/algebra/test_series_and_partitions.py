@@ -1,0 +1,70 @@
+"""Series in n^{-1/2}, set partitions, cumulants from moments, divided differences."""
+
+import mpmath
+import numpy as np
+import pytest
+
+from widthwise.algebra.divided import divided_differences
+from widthwise.algebra.partitions import joint_cumulant, mobius, set_partitions
+from widthwise.algebra.series import Series
+
+
+def test_there_are_bell_many_partitions():
+    assert [len(set_partitions(n)) for n in range(8)] == [1, 1, 2, 5, 15, 52, 203, 877]
+    assert all(sorted(sum(p, ())) == list(range(5)) for p in set_partitions(5))
+
+
+def test_mobius_weights_of_a_constant_cancel():
+    """Cumulants of a constant 1 beyond the first vanish."""
+    for size in (2, 3, 4, 5):
+        assert sum(mobius(len(p)) for p in set_partitions(size)) == 0
+
+
+def test_joint_cumulant_of_exponential_variables():
+    factorial = [1, 1, 2, 6, 24, 120, 720]
+    for r in range(1, 7):
+        assert joint_cumulant(lambda block: factorial[len(block)], r) == factorial[r - 1]
+
+
+def test_series_evaluates_truncates_and_estimates_its_remainder():
+    series = Series([1.0, 0.0, 2.0, 0.0, -60.0, 0.0, 5000.0])
+    assert series.at(16) == pytest.approx(1 + 2 / 16 - 60 / 256 + 5000 / 4096)
+    assert series.at(16, order=2) == 1.125
+    assert series.optimal_order(16) == 1  # the term 2/n is the smallest
+    assert series.optimal_order(10_000) == 6
+    assert series.remainder(10_000) == pytest.approx(5000 / 1e12)
+    assert series.at(1e14) == pytest.approx(1.0)
+    with pytest.raises(ValueError, match="order 7 was asked"):
+        series.at(16, order=7)
+    with pytest.raises(ValueError, match="width must be an integer"):
+        series.at(0)
+
+
+def test_an_exact_series_has_no_remainder():
+    assert Series([0.0, 0.0, 6.0], exact=True).remainder(4) == 0.0
+
+
+NODES = [
+    (0.0, 0.0, 0.0),
+    (0.14, 0.61, 2.7, 2.7 + 1e-9),
+    (0.0, 1e-8, 40.0),
+    (3.0,),
+    (1.0, 2.0, 3.0, 1.0, 2.0),
+]
+
+
+@pytest.mark.parametrize("nodes", NODES)
+@pytest.mark.parametrize("t", [0.0, 0.3, 7.0, 100.0])
+def test_divided_differences_against_fifty_digits(nodes, t):
+    """The Hermite–Genocchi recursion at 50 digits, coincident nodes parted by 1e-20."""
+    with mpmath.workdps(120):
+        parted = [mpmath.mpf(x) + mpmath.mpf(10) ** -20 * i for i, x in enumerate(nodes)]
+        column = [mpmath.exp(-mpmath.mpf(t) * x) for x in parted]
+        for level in range(1, len(parted)):
+            column = [
+                (column[i + 1] - column[i]) / (parted[i + level] - parted[i])
+                for i in range(len(column) - 1)
+            ]
+        exact = float(column[0])
+    value = float(divided_differences(t, np.array(nodes)))
+    assert value == pytest.approx(exact, rel=1e-12, abs=1e-300)

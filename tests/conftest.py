@@ -1,0 +1,28 @@
+"""Every test runs in float64 on the CPU; compiled programs are kept in .cache/ between runs."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import jax
+import jaxtyping
+import pytest
+from hypothesis import settings
+
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_compilation_cache_dir", str(Path(__file__).parents[1] / ".cache" / "jax"))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+# workers share the cache, and JAX locks it only where its size is bounded
+jax.config.update("jax_compilation_cache_max_size", 2**31)
+
+settings.register_profile("widthwise", derandomize=True, deadline=None, database=None)
+settings.load_profile("widthwise")
+
+
+@pytest.fixture
+def unchecked():
+    """Switch the runtime type checker off, to see what a user without one is told."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
