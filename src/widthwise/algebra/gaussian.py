@@ -124,7 +124,7 @@ def _panel_rule(L: np.ndarray, kinks: tuple[float, ...], count: int) -> Rule | N
     x, g = np.polynomial.legendre.leggauss(count)
     nodes, weights = np.zeros((1, 0)), np.ones(1)
     for c in range(L.shape[1]):
-        edges = _edges(L, kinks, nodes, c)
+        edges = panel_edges(L, kinks, nodes, c)
         if edges.shape[0] * (edges.shape[1] - 1) * count > 3 * _LARGEST_RULE:
             return None
         half = np.diff(edges, axis=1)[..., None] / 2
@@ -137,9 +137,23 @@ def _panel_rule(L: np.ndarray, kinks: tuple[float, ...], count: int) -> Rule | N
     return Rule(nodes @ L.T, weights) if len(nodes) <= _LARGEST_RULE else None
 
 
-def _edges(L: np.ndarray, kinks: tuple[float, ...], nodes: np.ndarray, c: int) -> np.ndarray:
-    """Panel edges (nodes, edges) of coordinate c given the earlier coordinates of every node."""
-    columns = [np.full(len(nodes), edge) for edge in PANEL_EDGES]
+def panel_edges(
+    L: np.ndarray,
+    kinks: tuple[float, ...],
+    nodes: np.ndarray,
+    c: int,
+    fixed: tuple[float, ...] = PANEL_EDGES,
+) -> np.ndarray:
+    """Panel edges (nodes, edges) of coordinate c given the earlier coordinates of every node.
+
+    Args:
+        L: z = Lu.
+        kinks: values of any z_a at which a panel ends.
+        nodes: the earlier coordinates (nodes, c).
+        c: which coordinate of u.
+        fixed: edges that every node has, symmetric; none lies beyond the last.
+    """
+    columns = [np.full(len(nodes), edge) for edge in fixed]
     for row in L:
         slope, later = row[c], np.linalg.norm(row[c + 1 :])
         if abs(slope) < 1e-14 or later > 0.5 * abs(slope):
@@ -149,7 +163,7 @@ def _edges(L: np.ndarray, kinks: tuple[float, ...], nodes: np.ndarray, c: int) -
             crossing = (kink - mean) / slope
             spread = later / abs(slope)
             for offset in (0,) if spread < 1e-14 else (-9, -3, -1, 0, 1, 3, 9):
-                columns.append(np.clip(crossing + offset * spread, -_REACH, _REACH))
+                columns.append(np.clip(crossing + offset * spread, -fixed[-1], fixed[-1]))
     return np.sort(np.stack(columns, 1), axis=1)
 
 

@@ -3,16 +3,53 @@
 A :class:`Series` holds the coefficients c_0 … c_P of Σ_k c_k n^{-k/2}. Such a series is asymptotic:
 at a given width it improves up to an optimal order and then deteriorates. The rule used here stops
 before the smallest nonzero term; that term estimates the remainder (Dingle 1973; checked on exact
-laws in the tests).
+laws in the tests). A coefficient within its numerical error counts as zero.
+
+Series add, multiply and compose; the result is truncated at the lowest order of its parts, and the
+errors of the coefficients propagate to first order, added in absolute value.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from widthwise import _checks as checks
 from widthwise._vocabulary import ArrayLike
+
+
+class Truncation(NamedTuple):
+    """A series summed to its optimal order at one width.
+
+    Args:
+        value: the sum.
+        error: estimated remainder, plus the numerical error of the terms summed.
+        order: the last order summed.
+    """
+
+    value: float
+    error: float
+    order: int
+
+
+def product(
+    a: Float[np.ndarray, "orders *shape"], b: Float[np.ndarray, "orders *shape"]
+) -> Float[np.ndarray, "orders *shape"]:
+    """Coefficients of the product of truncated series: Σ_j a_j b_{k−j}, elementwise in the rest."""
+    result = np.zeros(np.broadcast_shapes(a.shape, b.shape))
+    for k in range(len(a)):
+        for j in range(k + 1):
+            result[k] += a[j] * b[k - j]
+    return result
+
+
+def shifted(a: Float[np.ndarray, "orders *shape"], powers: int) -> np.ndarray:
+    """Coefficients of ε^powers · a, truncated at the order of a."""
+    result = np.zeros_like(a)
+    result[powers:] = a[: max(len(a) - powers, 0)]
+    return result
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -49,7 +86,7 @@ class Series:
 
     def terms(self, width: float) -> Float[np.ndarray, " orders"]:
         """The terms c_k n^{-k/2} at width n."""
-        return self.coefficients * float(checks.width(width)) ** (-0.5 * np.arange(self.order + 1))
+        return self.coefficients * self._powers(width)
 
     def at(self, width: float, order: int | None = None) -> float:
         """The sum of the terms up to ``order`` (all by default) at width n."""
@@ -60,8 +97,7 @@ class Series:
 
     def optimal_order(self, width: float) -> int:
         """The order just before the smallest nonzero term beyond the leading one."""
-        sizes = np.abs(self.terms(width))
-        present = np.flatnonzero(sizes)
+        sizes, present = self._sizes(width)
         if self.exact or len(present) < 3:
             return self.order
         later = present[1:]
@@ -72,9 +108,89 @@ class Series:
         """Estimated error of :meth:`at` with :meth:`optimal_order`: the smallest term, or 0."""
         if self.exact:
             return 0.0
-        sizes = np.abs(self.terms(width))
-        present = np.flatnonzero(sizes)
+        sizes, present = self._sizes(width)
         return float(sizes[present[1:]].min() if len(present) > 1 else sizes[present].sum())
+
+    def optimal(self, width: float) -> Truncation:
+        """The sum to the optimal order at width n, with its error estimate.
+
+        Example:
+            >>> from widthwise.algebra.series import Series
+            >>> Series([1.0, 0.0, 2.0, 0.0, -60.0]).optimal(width=100)
+            Truncation(value=1.014, error=0.006, order=4)
+        """
+        order = self.optimal_order(width)
+        numerical = np.abs(self.error[: order + 1]) @ self._powers(width)[: order + 1]
+        error = self.remainder(width) + float(numerical)
+        return Truncation(self.at(width, order), error, order)
+
+    def shift(self, powers: int) -> "Series":
+        """n^{-powers/2} times the series, truncated at the same order."""
+        k = checks.order(powers, "powers")
+        lost = bool(np.any(self.coefficients[max(self.order + 1 - k, 0) :])) if k else False
+        exact = self.exact and not lost
+        return Series(shifted(self.coefficients, k), shifted(self.error, k), exact=exact)
+
+    def __add__(self, other: "Series | float") -> "Series":
+        a, b = self._matched(other)
+        exact = a.exact and b.exact
+        return Series(a.coefficients + b.coefficients, a.error + b.error, exact=exact)
+
+    def __mul__(self, other: "Series | float") -> "Series":
+        a, b = self._matched(other)
+        error = product(np.abs(a.coefficients), b.error) + product(a.error, np.abs(b.coefficients))
+        degrees = [int(np.flatnonzero(s.coefficients).max(initial=0)) for s in (a, b)]
+        exact = a.exact and b.exact and sum(degrees) <= a.order
+        return Series(product(a.coefficients, b.coefficients), error, exact=exact)
+
+    __radd__ = __add__
+    __rmul__ = __mul__
+
+    def __neg__(self) -> "Series":
+        return self * -1.0
+
+    def __sub__(self, other: "Series | float") -> "Series":
+        return self + (-1.0) * other
+
+    def compose(self, derivatives: Sequence[float]) -> "Series":
+        """f(series) for a smooth f, by its Taylor expansion at the leading coefficient c_0.
+
+        Args:
+            derivatives: f(c_0), f'(c_0), f''(c_0), …, at least order + 1 of them.
+        """
+        if len(derivatives) <= self.order:
+            raise ValueError(
+                f"composing a series of order {self.order} takes f and its derivatives up to "
+                f"order {self.order} at the leading coefficient, got {len(derivatives)} numbers"
+            )
+        rest = self + -float(self.coefficients[0])
+        result = Series(np.zeros(self.order + 1))
+        for k in range(self.order, -1, -1):
+            result = result * rest * (1.0 / (k + 1)) + float(derivatives[k])
+        return Series(result.coefficients, result.error)
+
+    def _matched(self, other: "Series | float") -> "tuple[Series, Series]":
+        """Both as series of the lower of the two orders; a number is an exact series."""
+        if not isinstance(other, Series):
+            number = np.zeros(self.order + 1)
+            number[0] = other
+            return self, Series(number, exact=True)
+        order = min(self.order, other.order)
+        return self._cut(order), other._cut(order)
+
+    def _cut(self, order: int) -> "Series":
+        if order == self.order:
+            return self
+        exact = self.exact and not np.any(self.coefficients[order + 1 :])
+        return Series(self.coefficients[: order + 1], self.error[: order + 1], exact=exact)
+
+    def _powers(self, width: float) -> np.ndarray:
+        return float(checks.width(width)) ** (-0.5 * np.arange(self.order + 1))
+
+    def _sizes(self, width: float) -> tuple[np.ndarray, np.ndarray]:
+        """Sizes of the terms, and which of them are not zero within their numerical error."""
+        known = np.abs(self.coefficients) > self.error
+        return np.abs(self.terms(width)), np.flatnonzero(known & (self.coefficients != 0))
 
     def __repr__(self) -> str:
         terms = " ".join(f"{c:+.8g}·n^({-k}/2)" for k, c in enumerate(self.coefficients) if c)

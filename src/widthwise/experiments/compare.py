@@ -11,6 +11,7 @@ import numpy as np
 from scipy.stats import norm
 
 from widthwise._version import __version__
+from widthwise.algebra.series import Series
 from widthwise.experiments.comparison import (
     AtWidth,
     Comparison,
@@ -106,6 +107,7 @@ class _Study:
         self.std = float(np.sqrt(self.flow.nngp[self.point, self.point]))
         self.z = np.linspace(-9 * self.std, 9 * self.std, _GRID)
         self.corrected = self._corrected()
+        self.fourth_cumulant = self._fourth_cumulant_series()
         self.first_order = self._first_order()
 
     @property
@@ -118,13 +120,21 @@ class _Study:
 
     def _corrected(self) -> Edgeworth | None:
         """The corrected law of the chosen output, where the theory covers the network."""
-        if self.net.depth != 1:
-            return None
         cumulants = output_cumulants(self.net, self.x[[self.point]], self.spec.study.order)
         try:
             return edgeworth(cumulants)
-        except ValueError:  # an output bias that is not Gaussian: the limit is not Gaussian
+        except ValueError:  # the limit is not Gaussian (an output bias), or a law lacks a moment
             return None
+
+    def _fourth_cumulant_series(self) -> Series | None:
+        """κ₄ of the chosen output to 1/n², or to 1/n if the laws lack the moments for that."""
+        for order in (4, 2):
+            try:
+                cumulants = output_cumulants(self.net, self.x[[self.point]], order)
+                return cumulants.cumulant((0, 0, 0, 0))
+            except ValueError:  # a law lacks a moment
+                continue
+        return None
 
     def _first_order(self) -> MeanSquare | None:
         if self.spec.study.method != "flow" or not has_first_order(self.net):
@@ -185,10 +195,10 @@ class _Study:
         return result, self._density(width, law["corrected_order"], moments)
 
     def _fourth_cumulant(self, width: int) -> Measured | None:
-        if self.net.depth != 1:
+        if self.fourth_cumulant is None:
             return None
-        series = output_cumulants(self.net, self.x[[self.point]], 4).cumulant((0, 0, 0, 0))
-        return Measured(series.at(width), float(series.error.max()) / width)
+        best = self.fourth_cumulant.optimal(width)
+        return Measured(best.value, best.error)
 
     def _law_at(self, width: int, moments: ConditionalMoments) -> dict:
         """Distances of the measured law from the GP's and from the corrected one."""

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
 from widthwise import _checks as checks
 from widthwise._vocabulary import ArrayLike, Points
 from widthwise.algebra.series import Series
+from widthwise.initial.recursion import Recursion
 from widthwise.initial.shallow import ShallowCumulants
 from widthwise.model.architecture import MLP
 
@@ -41,18 +42,41 @@ class OutputCumulants:
             :class:`Series` in n^{-1/2}, with the quadrature error of every coefficient.
 
         Raises:
-            ValueError: for rows or components that do not exist, or a law that lacks a moment.
+            ValueError: for rows or components that do not exist, a law that lacks a moment (said
+                which), or more inputs at this order than can be handled.
         """
         rows, parts = self._checked(points, components)
         r = len(rows)
         coefficients, errors = np.zeros((2, self.order + 1))
         if r == 1:
             return Series(coefficients, errors, exact=True)
+        if self.net.depth > 1:
+            return self._deep(rows, parts)
         neuron = self._shallow.cumulant(rows, parts)
         if r - 2 <= self.order:
             coefficients[r - 2], errors[r - 2] = neuron.value, neuron.error
         coefficients[0] += self._shallow.bias_cumulant(parts)
         return Series(coefficients, errors, exact=r - 2 <= self.order or not neuron.value)
+
+    def _deep(self, rows: tuple[int, ...], parts: tuple[int, ...]) -> Series:
+        """By the recursion on the distinct inputs alone: the others do not change the cumulant."""
+        x = np.asarray(self.x)
+        distinct: dict[bytes, int] = {}
+        for row in sorted(set(rows)):
+            distinct.setdefault(x[row].tobytes(), row)
+        inputs = tuple(distinct.values())
+        channels = [inputs.index(distinct[x[row].tobytes()]) for row in rows]
+        variables = sorted(zip(channels, parts, strict=True))
+        points, components = zip(*variables, strict=True)
+        return Series(*self._recursion(inputs).cumulant(points, components))
+
+    @cached_property
+    def _recursion(self):
+        return lru_cache(maxsize=1024)(
+            lambda inputs: Recursion(
+                self.net, np.asarray(self.x)[list(inputs)], self.order, self.tolerance
+            )
+        )
 
     @cached_property
     def _shallow(self) -> ShallowCumulants:
@@ -79,7 +103,10 @@ def output_cumulants(
     """Joint cumulants of the outputs at initialization as series in n^{-1/2}.
 
     For one hidden layer every cumulant is exact at any width: a single power of n^{-1/2}, plus the
-    cumulant of a non-Gaussian output bias (:mod:`widthwise.initial.shallow`).
+    cumulant of a non-Gaussian output bias (:mod:`widthwise.initial.shallow`). Deeper networks go
+    through the cumulant recursion (:mod:`widthwise.initial.recursion`), truncated after n^{-P/2};
+    it runs when a cumulant is first asked for, on the distinct inputs of that cumulant alone, and
+    its cost grows quickly with their number and with the order.
 
     Args:
         net: the architecture.
@@ -92,7 +119,7 @@ def output_cumulants(
         :class:`OutputCumulants`; ask it for ``cumulant((0, 0, 1, 1))``.
 
     Raises:
-        ValueError: for bad shapes, a negative order, or a depth other than 1.
+        ValueError: for bad shapes or a negative order.
 
     Example:
         >>> import jax; jax.config.update("jax_enable_x64", True)
@@ -100,11 +127,10 @@ def output_cumulants(
         >>> net = ww.MLP(depth=1, activation="identity")
         >>> ww.output_cumulants(net, [[1.0]]).cumulant((0, 0, 0, 0)).at(width=10)
         0.6
+        >>> deep = ww.MLP(depth=3, activation="identity")
+        >>> ww.output_cumulants(deep, [[1.0]]).cumulant((0, 0, 0, 0)).coefficients.round(9)
+        array([ 0.,  0., 18.,  0., 36.])
     """
     checks.require_x64()
     x = np.asarray(checks.points(x))
-    if net.depth != 1:
-        raise ValueError(
-            f"output_cumulants takes networks with one hidden layer, got depth={net.depth}"
-        )
     return OutputCumulants(net, x, checks.order(order), tolerance)

@@ -1,0 +1,258 @@
+"""Index tables of the polynomials in the conditional cumulants, made once and kept.
+
+Given the layer below, a preactivation has the conditional cumulants Y_k, k = (a₁ ≤ … ≤ a_r) a
+multiset of r ≥ 2 channels: a **key**. The recursion works with polynomials in δY_k, truncated by
+weight: wt(δY_k) = max(1, r − 2), and a monomial of weight w has an expectation O(ε^w). Cumulants of
+monomials of Y's,
+
+    κ(Y_{k₁} … Y_{k_q}) = O(ε^{2(q−1)+Σ(r_i−2)}),
+
+matter for the **blocks** (k₁ … k_q) with 2(q − 1) + Σ (r_i − 2) ≤ P only. Every block is also a
+monomial, so polynomials, cumulants and moments are all arrays over one list of monomials, sorted by
+weight. This file knows that list and three tables over it:
+
+* ``alpha`` and ``coefficient``: exp(Σ_k δY_k ∂^k / k!) = Σ_monomials coefficient · monomial · ∂^α;
+* :meth:`Monomials.product`: which pairs of monomials multiply to which;
+* :meth:`Monomials.moments`: E[x₁ x_S] = Σ_{T ⊆ S} κ(x₁, x_T) E[x_{S∖T}].
+"""
+
+from collections.abc import Sequence
+from functools import cached_property, lru_cache
+from itertools import combinations_with_replacement
+from math import factorial, prod
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from widthwise.algebra.hermite import multi_indices
+from widthwise.algebra.series import product as series_product
+
+_MOST_MONOMIALS = 500_000
+_MOST_PAIRS = 40_000_000
+
+Key = tuple[int, ...]
+Block = tuple[Key, ...]
+
+
+def block_order(block: Sequence[Key]) -> int:
+    """The power of n^{-1/2} at which the joint cumulant of a block starts."""
+    return 2 * (len(block) - 1) + sum(len(key) - 2 for key in block)
+
+
+@lru_cache(maxsize=64)
+def monomials(channels: int, order: int, sizes: tuple[int, ...]) -> "Monomials":
+    """The monomials of weight at most ``order``, cached.
+
+    Args:
+        channels: number of channels a key is made of.
+        order: P.
+        sizes: the r of the keys that exist, 2 first; empty where nothing fluctuates.
+
+    Raises:
+        ValueError: if there are too many to be handled.
+    """
+    return Monomials(channels, order, sizes)
+
+
+class Monomials:
+    """All multisets of keys of weight at most P, by weight; see the module's text.
+
+    Args:
+        channels: number of channels.
+        order: P.
+        sizes: the r of the keys.
+    """
+
+    def __init__(self, channels: int, order: int, sizes: tuple[int, ...]):
+        self.channels, self.order = channels, order
+        self.keys: list[Key] = [
+            key
+            for r in sizes
+            if max(1, r - 2) <= order
+            for key in combinations_with_replacement(range(channels), r)
+        ]
+        self.key_weight = np.array([max(1, len(key) - 2) for key in self.keys], dtype=int)
+        self._refuse_if_too_many()
+        self.members, self.weight = self._listed()
+        self._codes = self._code(self.members)
+        self._by_code = np.argsort(self._codes)
+        self._sorted_codes = self._codes[self._by_code]
+        # entry T: how many monomials have weight at most T
+        self.count = np.searchsorted(self.weight, np.arange(order + 1), side="right")
+        self.degree = (self.members < len(self.keys)).sum(1)
+
+    def __len__(self) -> int:
+        return len(self.weight)
+
+    def _refuse_if_too_many(self) -> None:
+        number = np.eye(1, self.order + 1)[0]
+        for w in self.key_weight:
+            for k in range(w, self.order + 1):
+                number[k] += number[k - w]
+        if number.sum() > _MOST_MONOMIALS or (len(self.keys) + 1.0) ** self.order > 9e18:
+            raise ValueError(
+                f"order {self.order} with {self.channels} inputs needs {number.sum():.0f} "
+                f"monomials of conditional cumulants, more than {_MOST_MONOMIALS}; take a lower "
+                "order, fewer inputs at a time, or symmetric laws"
+            )
+
+    def _listed(self) -> tuple[np.ndarray, np.ndarray]:
+        """Members (monomials, P): sorted key numbers, filled up with len(keys); and weights."""
+        none = len(self.keys)
+        by_weight = [np.full((1, self.order), none)]
+        for w in range(1, self.order + 1):
+            parts = [np.zeros((0, self.order), dtype=int)]
+            for v in range(w):
+                rows = by_weight[v]
+                filled = (rows < none).sum(1)
+                last = np.where(filled > 0, rows[np.arange(len(rows)), filled - 1], 0)
+                new = np.flatnonzero(self.key_weight == w - v)
+                pair, chosen = np.nonzero(last[:, None] <= new)
+                grown = rows[pair]
+                grown[np.arange(len(pair)), filled[pair]] = new[chosen]
+                parts.append(grown)
+            by_weight.append(np.concatenate(parts))
+        weight = np.repeat(np.arange(self.order + 1), [len(rows) for rows in by_weight])
+        return np.concatenate(by_weight), weight
+
+    def _code(self, rows: np.ndarray) -> np.ndarray:
+        code = np.zeros(len(rows), dtype=np.int64)
+        for column in rows.T:
+            code = code * (len(self.keys) + 1) + column
+        return code
+
+    def find(self, rows: Int[np.ndarray, "n p"]) -> Int[np.ndarray, " n"]:
+        """Positions of monomials given as key numbers in any order, filled up with len(keys)."""
+        rows = np.sort(rows, axis=1)
+        if rows.shape[1] < self.order:
+            fill = np.full((len(rows), self.order - rows.shape[1]), len(self.keys))
+            rows = np.concatenate([rows, fill], 1)
+        codes = self._code(rows[:, : self.order])
+        return self._by_code[np.searchsorted(self._sorted_codes, codes)]
+
+    @cached_property
+    def blocks(self) -> list[tuple[int, Block]]:
+        """Position and keys of every monomial that is a block, the empty one left out."""
+        return [
+            (int(position), tuple(self.keys[k] for k in row[:degree]))
+            for position, row, degree in self._block_rows
+        ]
+
+    @property
+    def _block_rows(self):
+        for position in np.flatnonzero(self._is_block):
+            yield position, self.members[position], self.degree[position]
+
+    @cached_property
+    def _is_block(self) -> np.ndarray:
+        excess = np.array([len(key) - 2 for key in self.keys] + [0])
+        start = 2 * (self.degree - 1) + excess[self.members].sum(1)
+        return (self.degree > 0) & (start <= self.order)
+
+    @cached_property
+    def _counts(self) -> np.ndarray:
+        """α of every key, and of none."""
+        rows = [np.bincount(np.array(key), minlength=self.channels) for key in self.keys]
+        return np.array([*rows, np.zeros(self.channels, dtype=int)]).reshape(
+            len(rows) + 1, self.channels
+        )
+
+    def derivative_degree(self, weight: int) -> int:
+        """The largest |α| of a monomial of at most this weight."""
+        return int(self._counts[self.members[: self.count[weight]]].sum((1, 2)).max(initial=0))
+
+    @cached_property
+    def alpha(self) -> Int[np.ndarray, " monomials"]:
+        """Position of α in ``multi_indices(channels, degree)``, whatever the degree."""
+        if not self.channels:
+            return np.zeros(len(self), dtype=int)
+        alphas = self._counts[self.members].sum(1)
+        table = multi_indices(self.channels, self.derivative_degree(self.order))
+        base = int(alphas.max(initial=0)) + 1
+        powers = base ** np.arange(self.channels)
+        place = {int(code): i for i, code in enumerate(table @ powers)}
+        return np.array([place[int(code)] for code in alphas @ powers])
+
+    @cached_property
+    def coefficient(self) -> Float[np.ndarray, " monomials"]:
+        """∏_k 1 / (μ_k! (k!)^{μ_k}) over the keys k and their multiplicities μ_k."""
+        each = [1.0 / prod(factorial(int(c)) for c in row) for row in self._counts]
+        value = np.array(each)[self.members].prod(1)
+        run = np.ones(len(self))
+        for p in range(1, self.order):
+            same = (self.members[:, p] == self.members[:, p - 1]) & (p < self.degree)
+            run = np.where(same, run + 1, 1.0)
+            value = value / run
+        return value
+
+    @cached_property
+    def _pairs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """i, j and the position of their product, by the weight of the product; and counts."""
+        sizes = np.diff(self.count, prepend=0)
+        number = sum(
+            int(sizes[v]) * int(sizes[w - v]) for w in range(self.order + 1) for v in range(w + 1)
+        )
+        if number > _MOST_PAIRS:
+            raise ValueError(
+                f"order {self.order} with {self.channels} inputs needs {number} products of "
+                f"monomials, more than {_MOST_PAIRS}; take a lower order or fewer inputs at a time"
+            )
+        bounds = np.concatenate([[0], self.count])
+        first, second, result, counts = [], [], [], []
+        for w in range(self.order + 1):
+            for v in range(w + 1):
+                i, j = np.meshgrid(
+                    np.arange(bounds[v], bounds[v + 1]),
+                    np.arange(bounds[w - v], bounds[w - v + 1]),
+                    indexing="ij",
+                )
+                i, j = i.ravel(), j.ravel()
+                rows = np.concatenate([self.members[i, :v], self.members[j, : w - v]], 1)
+                first.append(i.astype(np.int32))
+                second.append(j.astype(np.int32))
+                result.append(self.find(rows).astype(np.int32))
+            counts.append(sum(map(len, first)))
+        return (
+            np.concatenate(first),
+            np.concatenate(second),
+            np.concatenate(result),
+            np.array(counts),
+        )
+
+    def product(self, a: np.ndarray, b: np.ndarray, weight: int) -> Float[np.ndarray, " kept"]:
+        """The product of two polynomials, truncated above ``weight``."""
+        i, j, k, counts = self._pairs
+        used = counts[weight]
+        terms = a[i[:used]] * b[j[:used]]
+        return np.bincount(k[:used], terms, minlength=self.count[weight])
+
+    @cached_property
+    def _splits(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """By degree: monomial x₁ x_S, the block x₁ x_T and the rest x_{S∖T}, for all T ⊆ S."""
+        none, tables = len(self.keys), []
+        for degree in range(1, int(self.degree.max(initial=0)) + 1):
+            here = np.flatnonzero(self.degree == degree)
+            members = self.members[here, :degree]
+            parts = []
+            for mask in range(2 ** (degree - 1)):
+                taken = np.array([True, *(bool(mask >> p & 1) for p in range(degree - 1))])
+                block = self.find(np.where(taken, members, none))
+                kept = self._is_block[block]
+                rest = self.find(np.where(taken, none, members[kept]))
+                parts.append(np.stack([here[kept], block[kept], rest]))
+            table = np.concatenate(parts, 1)
+            first, second, third = table[:, np.argsort(table[0], kind="stable")]
+            tables.append((first, second, third))
+        return tables
+
+    def moments(
+        self, cumulants: Float[np.ndarray, "orders monomials"]
+    ) -> Float[np.ndarray, "orders monomials"]:
+        """E of every monomial, a series in n^{-1/2}, from the cumulants of the blocks."""
+        result = np.zeros_like(cumulants)
+        result[0, 0] = 1.0
+        for monomial, block, rest in self._splits:
+            terms = series_product(cumulants[:, block], result[:, rest])
+            starts = np.flatnonzero(np.diff(monomial, prepend=-1))
+            result[:, monomial[starts]] = np.add.reduceat(terms, starts, axis=1)
+        return result
