@@ -44,6 +44,40 @@ def test_an_exact_series_has_no_remainder():
     assert Series([0.0, 0.0, 6.0], exact=True).remainder(4) == 0.0
 
 
+def test_series_arithmetic_against_numbers():
+    """With ε small the truncated results differ from exact arithmetic by O(ε^{P+1})."""
+    a = Series([2.0, 0.3, -0.7, 0.1], [0.0, 1e-3, 0.0, 0.0])
+    b = Series([1.0, 0.0, 0.5, 0.2, 9.0])
+    n = 10**8
+    x, y = a.at(n), b.at(n, 3)
+    assert (a + b).at(n) == pytest.approx(x + y, abs=1e-14)
+    assert (a - b).at(n) == pytest.approx(x - y, abs=1e-14)
+    assert (2.0 * a + 1.0).at(n) == pytest.approx(2 * x + 1, abs=1e-14)
+    assert (a * b).at(n) == pytest.approx(x * y, abs=1e-14)
+    assert (a * b).order == 3
+    assert (a * b).error == pytest.approx([0, 1e-3, 0, 5e-4])
+    assert a.shift(2).coefficients == pytest.approx([0, 0, 2.0, 0.3])
+    exponential = a.compose([np.exp(2.0)] * 4)
+    assert exponential.at(n) == pytest.approx(np.exp(x), rel=1e-14)
+    with pytest.raises(ValueError, match="derivatives up to order 3"):
+        a.compose([1.0])
+
+
+def test_exactness_survives_only_where_nothing_is_cut():
+    exact = Series([0.0, 0.0, 6.0], exact=True)
+    assert (exact + exact).exact
+    assert (exact * 2.0).exact
+    assert not (exact * exact).exact
+    assert not exact.shift(1).exact
+    assert not (exact + Series([1.0, 0.0, 0.0])).exact
+
+
+def test_noise_is_not_the_smallest_term():
+    series = Series([1.0, 1e-17, 2.0, -1e-16, 3.0], [1e-15] * 5)
+    assert series.optimal_order(100) == 4
+    assert series.optimal(100).error == pytest.approx(3e-4, rel=1e-6)
+
+
 NODES = [
     (0.0, 0.0, 0.0),
     (0.14, 0.61, 2.7, 2.7 + 1e-9),

@@ -81,6 +81,8 @@ class Recursion:
 
     def __init__(self, net: MLP, x: np.ndarray, order: int, tolerance: float | None = None):
         self.net, self.x, self.order, self.tolerance = net, x, order, tolerance
+        for l in range(1, net.depth):  # refuse what is too much before any integral
+            monomials(len(x), order, key_sizes(net.weight_law[l], order, l))
         first, levels = _FirstLayer(net, x, tolerance), {}
         self._fine = _Run(net, first, order, tolerance, levels, coarser=False)
         self._coarse = _Run(net, first, order, tolerance, levels, coarser=True)
@@ -267,17 +269,11 @@ class _Step:
 
     @cached_property
     def sizes(self) -> tuple[int, ...]:
-        """The r of the keys whose Y' is not zero: κ_r of the weights is not."""
-        return tuple(r for r in range(2, self.order + 3) if self._weight_cumulant(r))
+        """The r of the keys whose Y' is not zero."""
+        return key_sizes(self.law, self.order, self.layer)
 
     def _weight_cumulant(self, r: int) -> float:
-        try:
-            return self.law.cumulant(r)
-        except ValueError as error:
-            raise ValueError(
-                f"order {self.order} needs the moment of order {r} of the weights that read hidden "
-                f"layer {self.layer}: {error}"
-            ) from error
+        return _weight_cumulant(self.law, r, self.order, self.layer)
 
     def _cumulant(self, block: Block) -> np.ndarray:
         """κ(Y'_k, k ∈ block), a series; the bias is not in it."""
@@ -334,6 +330,25 @@ class _Step:
         weight = self.order - sum(sum(map(len, group)) - 2 for group in groups)
         first, second = self._multiplied(groups[:-1]), self._multiplied(groups[-1:])
         return self.neuron.table.product(first, second, weight)
+
+
+def key_sizes(law: Law, order: int, layer: int) -> tuple[int, ...]:
+    """The r ≤ P + 2 with κ_r of the weights not zero, for the weights that read a hidden layer.
+
+    Raises:
+        ValueError: for a law without the moment of some order r, with that r.
+    """
+    return tuple(r for r in range(2, order + 3) if _weight_cumulant(law, r, order, layer))
+
+
+def _weight_cumulant(law: Law, r: int, order: int, layer: int) -> float:
+    try:
+        return law.cumulant(r)
+    except ValueError as error:
+        raise ValueError(
+            f"order {order} needs the moment of order {r} of the weights that read hidden layer "
+            f"{layer}: {error}"
+        ) from error
 
 
 class _FirstLayer:
