@@ -281,10 +281,10 @@ EXACT = {
 def test_polynomial_activation_and_any_law(setting):
     net, x, asked = EXACT[setting]
     powers = net.activation.parameters or (0.0, 1.0)
-    oracle, c = ExactPolynomial(net, x, powers), ww.output_cumulants(net, x, order=5)
+    oracle, c = ExactPolynomial(net, x, powers), ww.output_cumulants(net, x, order=4)
     for points, components in asked:
-        exact = oracle.cumulant(points, components)[:6]
-        exact = np.pad(exact, (0, 6 - len(exact)))
+        exact = oracle.cumulant(points, components)[:5]
+        exact = np.pad(exact, (0, 5 - len(exact)))
         series = c.cumulant(points, components)
         scale = np.abs(exact).max()
         assert series.coefficients == pytest.approx(exact, abs=1e-8 * scale)
@@ -332,13 +332,13 @@ def test_simulated_uniform_networks():
     laws = {"weight_law": "uniform", "bias_law": "uniform"}
     net = ww.MLP(2, "tanh", weight_std=1.4, bias_std=0.2, **laws)
     point, n = np.array([0.8, -0.5, 1.1]), 12
-    measured = fourth_cumulant(net, n, sample_initial(net, n, point, 10_000, jax.random.key(5)))
+    measured = fourth_cumulant(net, n, sample_initial(net, n, point, 5_000, jax.random.key(5)))
     theory = coefficients(net, [point], (0,) * 4, order=6).optimal(n)
     assert theory.error < 0.01 * measured.error
     assert abs(theory.value - measured.value) < 3 * measured.error
     gaussian = ww.MLP(2, "tanh", weight_std=1.4, bias_std=0.2)
     other = coefficients(gaussian, [point], (0,) * 4, order=6).optimal(n)
-    assert abs(other.value - measured.value) > 30 * measured.error  # the law matters
+    assert abs(other.value - measured.value) > 20 * measured.error  # the law matters
 
 
 # -------------------------------------------------------------------------------- consistency

@@ -105,8 +105,13 @@ def hermite_moments(
 
 def _contracted(values: Values, L, degree: int, rule: NestedRule, u, w) -> np.ndarray:
     lines, nodes = [(u, w)], u.reshape(-1, 1)
+    # beyond the ball of radius `reach` the Gaussian weighs as little as beyond `reach` on a line
+    rest = np.sqrt(max(rule.reach**2 - np.abs(u).min() ** 2, 0.0))
     for c in range(1, L.shape[1]):
         u, w = _line(L, c, nodes, rule)
+        if not rule.kinks:
+            inside = np.abs(u[0]) <= rest
+            u, w = u[:, inside], w[:, inside]
         lines.append((u, w))
         count = u.shape[1]
         last = u.ravel() if len(u) == len(nodes) else np.tile(u[0], len(nodes))
