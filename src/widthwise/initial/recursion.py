@@ -61,7 +61,7 @@ _STEPS = tuple(0.5 * 2 ** (-k / 2) for k in range(11))
 _PANEL_NODES = (7, 10, 14, 20, 28, 40)
 _BIAS_NODES = (12, 16, 22, 32, 44, 64, 90, 128, 180, 256, 360)
 _AIM = {0: 1e-12, 1: 1e-12, 2: 1e-12, 3: 1e-10}
-_MOST_NODES = 6e7
+_MOST_NODES = 2.5e7
 _DEPENDENT = 1e-12  # a conditional variance below this part of the variance is rounding
 _COLUMNS_AT_ONCE = 8
 
