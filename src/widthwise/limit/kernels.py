@@ -57,9 +57,9 @@ def limit_kernels(
         net: the architecture; its width ratios matter only in the standard parametrization.
         x: data (points, inputs).
         x2: second data set (points2, inputs); ``None`` means ``x``.
-        tolerance: error allowed in each layer's expectations, relative to their scale; by default
-            1e-12 where a deterministic rule exists and the standard error reached where only
-            random points are feasible (non-Gaussian first layer of high input dimension).
+        tolerance: error allowed in each layer's expectations, relative to their scale. By default
+            1e-12, and 1e-10 for a non-Gaussian first layer, where an error that cannot be met
+            (random points, many inputs) is accepted and reported.
         method: ``"closed_form"`` or ``"quadrature"`` forces one way of computing the expectations.
 
     Returns:

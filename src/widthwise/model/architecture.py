@@ -149,7 +149,7 @@ class MLP(eqx.Module):
         scale = self.bias_std[layer]
         return not (isinstance(scale, float) and scale == 0.0)
 
-    def apply(self, parameters: Parameters, x: Points) -> Float[Array, "points outputs"]:
+    def apply(self, parameters: Parameters, x: Points) -> Float[jax.Array, "points outputs"]:
         """Outputs (points, outputs) of one network on data x (points, inputs)."""
         h = jnp.asarray(x)
         for l, layer in enumerate(parameters):
