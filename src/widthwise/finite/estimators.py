@@ -162,20 +162,20 @@ def _batched(samples: np.ndarray, estimate: Callable[[np.ndarray], np.ndarray]) 
 
 
 def wasserstein(
-    net: MLP,
-    moments: ConditionalMoments,
-    cdf: Float[np.ndarray, " grid"],
-    z: Float[np.ndarray, " grid"],
-    variance: float | None = None,
+    law: Curve, cdf: Float[np.ndarray, " grid"], z: Float[np.ndarray, " grid"]
 ) -> Estimate:
-    """The Wasserstein-1 distance, ∫ abs(P(f ≤ z) − cdf(z)) dz, with a batch-bootstrap error.
+    """The Wasserstein-1 distance ∫ abs(P(f ≤ z) − cdf(z)) dz, with a batch-bootstrap error.
 
     The distance of a noisy curve is biased upwards; twice the estimate minus the bootstrap mean
     removes most of that, and the standard error is the bootstrap's.
+
+    Args:
+        law: P(f ≤ z) from :func:`distribution`.
+        cdf: the distribution function to compare with.
+        z: the grid of both.
     """
-    whole, parts = distribution(net, moments, z, variance)
-    plain = np.trapezoid(np.abs(whole - cdf), z)
+    plain = np.trapezoid(np.abs(law.whole - cdf), z)
     rng = np.random.default_rng(0)
-    chosen = rng.integers(len(parts), size=(_RESAMPLES, len(parts)))
-    again = np.trapezoid(np.abs(parts[chosen].mean(1) - cdf), z, axis=1)
+    chosen = rng.integers(len(law.parts), size=(_RESAMPLES, len(law.parts)))
+    again = np.trapezoid(np.abs(law.parts[chosen].mean(1) - cdf), z, axis=1)
     return Estimate(np.asarray(max(2 * plain - again.mean(), 0.0)), np.asarray(again.std(ddof=1)))
