@@ -85,7 +85,8 @@ def pair_moments(
         raise QuadratureError(
             f"the kernel's quadrature reached an error of {gaps[:, active].max():.1e}, not the "
             f"{tolerance:.0e} asked for, on {len(active)} of {count} pairs of inputs; declare the "
-            "activation's kinks, or pass a larger tolerance"
+            "activation's kinks (widthwise.activations.get(function, kinks=(...))); if it is smooth "
+            "but steep at this weight_std, pass a larger tolerance"
         )
     errors = np.maximum(gaps, 4e-16 * np.abs(moments))
     return PairMoments(moments[0], moments[1], errors[0], errors[1])
