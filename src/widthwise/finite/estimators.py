@@ -57,13 +57,17 @@ def variance(samples: Float[np.ndarray, " members"]) -> Estimate:
 
 def fourth_k_statistic(samples: Float[np.ndarray, " members"]) -> Estimate:
     """The unbiased fourth cumulant k₄ (Fisher 1930), with a batch standard error."""
+    if len(samples) < 4 * _BATCHES:
+        raise ValueError(
+            f"k₄ needs at least {4 * _BATCHES} samples for its error, got {len(samples)}"
+        )
 
     def k4(x: np.ndarray) -> float:
         n = len(x)
         m2, m4 = (((x - x.mean()) ** r).mean() for r in (2, 4))
         return n * n * ((n + 1) * m4 - 3 * (n - 1) * m2**2) / ((n - 1) * (n - 2) * (n - 3))
 
-    batches = [k4(batch) for batch in np.array_split(np.asarray(samples), 20)]
+    batches = [k4(batch) for batch in np.array_split(np.asarray(samples), _BATCHES)]
     error = np.std(batches, ddof=1) / np.sqrt(len(batches))
     return Estimate(np.asarray(k4(np.asarray(samples))), np.asarray(error))
 
@@ -156,7 +160,7 @@ def _conditional_variance(net: MLP, moments: ConditionalMoments) -> np.ndarray:
 
 
 def _batched(samples: np.ndarray, estimate: Callable[[np.ndarray], np.ndarray]) -> Curve:
-    batches = np.array_split(samples, _BATCHES)
+    batches = np.array_split(samples, min(_BATCHES, max(2, len(samples) // 2)))
     parts = np.array([estimate(batch) for batch in batches])
     return Curve(np.average(parts, axis=0, weights=[len(batch) for batch in batches]), parts)
 

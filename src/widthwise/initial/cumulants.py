@@ -48,19 +48,19 @@ class OutputCumulants:
         coefficients, errors = np.zeros((2, self.order + 1))
         if r == 1:
             return Series(coefficients, errors, exact=True)
-        neuron = self._shallow.cumulant(rows, parts)
         if r - 2 <= self.order:
+            neuron = self._shallow.cumulant(rows, parts)
             coefficients[r - 2], errors[r - 2] = neuron.value, neuron.error
         coefficients[0] += self._shallow.bias_cumulant(parts)
-        return Series(coefficients, errors, exact=r - 2 <= self.order or not neuron.value)
+        return Series(coefficients, errors, exact=r - 2 <= self.order)
 
     @cached_property
     def _shallow(self) -> ShallowCumulants:
         return ShallowCumulants(self.net, np.asarray(self.x), self.tolerance)
 
     def _checked(self, points, components) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        rows = tuple(int(row) for row in points)
-        parts = (0,) * len(rows) if components is None else tuple(int(part) for part in components)
+        rows = checks.indices(points, "points")
+        parts = (0,) * len(rows) if components is None else checks.indices(components, "components")
         if not rows or not all(0 <= row < len(self.x) for row in rows):
             raise ValueError(
                 f"points must name at least one row of x, 0 to {len(self.x) - 1}, got {points!r}"
@@ -98,7 +98,7 @@ def output_cumulants(
         >>> import jax; jax.config.update("jax_enable_x64", True)
         >>> import widthwise as ww
         >>> net = ww.MLP(depth=1, activation="identity")
-        >>> ww.output_cumulants(net, [[1.0]]).cumulant((0, 0, 0, 0)).at(width=10)
+        >>> round(ww.output_cumulants(net, [[1.0]]).cumulant((0, 0, 0, 0)).at(width=10), 12)
         0.6
     """
     checks.require_x64()
