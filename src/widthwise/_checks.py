@@ -1,12 +1,13 @@
 """Checks of what a user passes: every message says what was received and what to do."""
 
 import math
+from collections.abc import Iterable
 from numbers import Integral, Real
 
 import jax.numpy as jnp
 import numpy as np
 
-from widthwise._vocabulary import ArrayLike
+from widthwise._vocabulary import Array, ArrayLike
 
 
 def require_x64() -> None:
@@ -63,7 +64,7 @@ def _numbers(x: ArrayLike, name: str) -> np.ndarray:
     return array
 
 
-def same_inputs(x: np.ndarray, x2: np.ndarray, name: str = "x", name2: str = "x2") -> None:
+def same_inputs(x: Array, x2: Array, name: str = "x", name2: str = "x2") -> None:
     """Raise unless both data sets have the same input dimension."""
     if x.shape[1] != x2.shape[1]:
         raise ValueError(
@@ -86,6 +87,14 @@ def order(value: object, name: str = "order") -> int:
             f"{name} counts powers of n^(-1/2) and must be an integer of at least 0, got {value!r}"
         )
     return int(value)
+
+
+def indices(values: object, name: str) -> tuple[int, ...]:
+    """``values`` as a tuple of integers, such as rows of the data."""
+    given = tuple(values) if isinstance(values, Iterable) else (values,)
+    if not all(isinstance(v, Integral) and not isinstance(v, bool) for v in given):
+        raise ValueError(f"{name} must be integers, such as (0, 0, 1), got {values!r}")
+    return tuple(int(v) for v in given)  # pyright: ignore[reportArgumentType]
 
 
 def positive(value: object, name: str) -> float:

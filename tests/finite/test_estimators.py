@@ -62,7 +62,8 @@ def test_wasserstein_distance_of_a_shifted_gaussian():
         np.ones(40_000), np.ones(40_000), rng.standard_normal(40_000)
     )
     z = np.linspace(-9, 9, 4001)
-    estimate = estimators.wasserstein(net, sample, norm.cdf(z - 0.3), z)
+    law = estimators.distribution(net, sample, z)
+    estimate = estimators.wasserstein(law, norm.cdf(z - 0.3), z)
     assert abs(estimate.value - 0.3) < 4 * estimate.error
     assert 0.002 < estimate.error < 0.02
 
@@ -73,7 +74,8 @@ def test_conditional_distance_resolves_one_over_n():
     c = ww.output_cumulants(NET, [[1.0]])
     law = ww.edgeworth(c)
     z = np.linspace(-9 * law.std, 9 * law.std, 4001)
-    distance = estimators.wasserstein(NET, sample, norm.cdf(z / law.std), z, law.std**2)
+    measured = estimators.distribution(NET, sample, z, law.std**2)
+    distance = estimators.wasserstein(measured, norm.cdf(z / law.std), z)
     predicted = np.trapezoid(np.abs(law.cdf(z, 1024) - norm.cdf(z / law.std)), z)
     assert predicted < 1e-3
     assert distance.error < 0.1 * predicted

@@ -16,7 +16,13 @@ import numpy as np
 from jaxtyping import Float
 
 from widthwise._vocabulary import Array
-from widthwise.algebra.gaussian import PANEL_EDGES, REACHES, QuadratureError, trapezoid_line
+from widthwise.algebra.gaussian import (
+    PANEL_EDGES,
+    REACHES,
+    QuadratureError,
+    remaining,
+    trapezoid_line,
+)
 
 Function: TypeAlias = Callable[..., jax.Array]
 _STEPS = (0.5, 0.25, 0.125, 0.0625, 0.03125, 0.015625)
@@ -65,7 +71,8 @@ def pair_moments(
     active = np.arange(count)
     batch = _panel_batch if kinks else _trapezoid_batch
     levels = _NODES if kinks else _STEPS
-    exponent = 1.0 if kinks else 1.5
+    before = np.full((2, count), np.inf)
+    power = 1.0 if kinks else 1.5
     for number, level in enumerate(levels):
         fine, scale = _in_chunks(
             partial(batch, function, derivative, tuple(kinks), level, reach),
@@ -73,7 +80,9 @@ def pair_moments(
             shifts[active],
         )
         if number:
-            gaps[:, active] = (np.abs(fine - moments[:, active]) / scale) ** exponent * scale
+            gap = np.abs(fine - moments[:, active]) / scale
+            gaps[:, active] = remaining(gap, before[:, active], power) * scale
+            before[:, active] = gap
             met = (gaps[:, active] <= tolerance * np.maximum(scale, 1.0)).all(0)
             moments[:, active] = fine
             active = active[~met]
@@ -85,7 +94,8 @@ def pair_moments(
         raise QuadratureError(
             f"the kernel's quadrature reached an error of {gaps[:, active].max():.1e}, not the "
             f"{tolerance:.0e} asked for, on {len(active)} of {count} pairs of inputs; declare the "
-            "activation's kinks, or pass a larger tolerance"
+            "activation's kinks (widthwise.activations.get(function, kinks=(...))); if it has "
+            "none, it is steep at this scale: standardize the inputs, or pass a larger tolerance"
         )
     errors = np.maximum(gaps, 4e-16 * np.abs(moments))
     return PairMoments(moments[0], moments[1], errors[0], errors[1])

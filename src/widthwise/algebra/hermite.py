@@ -133,7 +133,7 @@ def _contracted(values: Values, L, degree: int, rule: NestedRule, u, w) -> np.nd
 def _line(L, c: int, nodes: np.ndarray, rule: NestedRule) -> tuple[np.ndarray, np.ndarray]:
     """Nodes and Gaussian weights (1 or nodes, count) of coordinate c given the earlier ones."""
     if not rule.kinks:
-        u, w = trapezoid_line(rule.fineness, rule.reach)
+        u, w = trapezoid_line(rule.fineness, rule.reach, symmetric=True)
         return u[None], w[None]
     x, g = np.polynomial.legendre.leggauss(int(rule.fineness))
     unit = PANEL_EDGES if L.shape[1] < 3 else _FEW_PANELS

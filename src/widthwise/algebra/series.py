@@ -96,13 +96,17 @@ class Series:
         return float(self.terms(width)[: last + 1].sum())
 
     def optimal_order(self, width: float) -> int:
-        """The order just before the smallest nonzero term beyond the leading one."""
+        """The order just before the smallest nonzero term, or the last one while terms still fall.
+
+        Where all later terms exceed the leading one the series has nothing to add to it.
+        """
         sizes, present = self._sizes(width)
-        if self.exact or len(present) < 3:
+        if self.exact or len(present) < 2:
             return self.order
-        later = present[1:]
-        smallest = later[np.argmin(sizes[later])]
-        return self.order if smallest == later[-1] else int(smallest) - 1
+        smallest = present[np.argmin(sizes[present])]
+        if smallest == present[-1]:
+            return self.order
+        return int(present[1] if smallest == present[0] else smallest) - 1
 
     def remainder(self, width: float) -> float:
         """Estimated error of :meth:`at` with :meth:`optimal_order`: the smallest term, or 0."""

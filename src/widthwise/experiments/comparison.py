@@ -15,9 +15,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
+from scipy.stats import chi2 as chi_squared
 
 from widthwise.experiments.data import Dataset
 from widthwise.experiments.spec import Spec
+
+_UNLIKELY = 1e-3  # χ² of theory's power less likely than this is a disagreement
 
 
 @dataclass(frozen=True)
@@ -49,8 +52,9 @@ class Slope:
 
     @property
     def agrees(self) -> bool:
-        """Whether theory lies within two standard errors of the fit."""
-        return abs(self.value - self.theory) <= 2 * self.error
+        """Whether theory is within two standard errors of the fit, with a χ² that allows it."""
+        likely = self.degrees < 1 or chi_squared.sf(self.chi2, self.degrees) > _UNLIKELY
+        return abs(self.value - self.theory) <= 2 * self.error and bool(likely)
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,9 +4,11 @@ The model is A n^s (1 + c/n): leaving the next order c free costs precision but 
 plain power law has at widths people use. With fewer than four widths c is set to 0.
 """
 
+import warnings
+
 import numpy as np
 from jaxtyping import Float
-from scipy.optimize import curve_fit
+from scipy.optimize import OptimizeWarning, curve_fit
 
 from widthwise.experiments.comparison import Slope
 
@@ -22,7 +24,8 @@ def fit_slope(
     """Fit A n^s (1 + c/n) to positive values, and test the exponent ``theory``.
 
     Returns:
-        :class:`Slope`, or ``None`` when fewer than two values stand out of their errors.
+        :class:`Slope`, or ``None`` when fewer than two values stand out of their errors, or these
+        do not determine the slope.
     """
     clear = (values > 2 * errors) & (values > 0)
     n, y, sigma = widths[clear], values[clear], errors[clear]
@@ -36,15 +39,24 @@ def fit_slope(
         return amplitude + slope * np.log(n) + np.log(c)
 
     extra = [0.0] if len(n) >= _CORRECTED else []
-    start = [np.log(y[0]) - theory * np.log(n[0]), theory, *extra]
-    options = {"sigma": sigma, "absolute_sigma": True, "maxfev": 20000}
-    fitted, covariance = curve_fit(model, n, np.log(y), p0=start, **options)
+    line = np.polyfit(np.log(n), np.log(y), 1, w=1 / sigma)
+    fitted, covariance = _least_squares(model, n, y, sigma, [line[1], line[0], *extra])
 
     def fixed(n, amplitude, *correction):
         return model(n, amplitude, theory, *correction)
 
-    held, _ = curve_fit(fixed, n, np.log(y), p0=[start[0], *extra], **options)
+    level = np.average(np.log(y) - theory * np.log(n), weights=sigma**-2)
+    held, _ = _least_squares(fixed, n, y, sigma, [level, *extra])
+    error = float(np.sqrt(covariance[1, 1]))
+    if not np.isfinite(error):
+        return None
     chi2 = float((((np.log(y) - fixed(n, *held)) / sigma) ** 2).sum())
-    return Slope(
-        float(fitted[1]), float(np.sqrt(covariance[1, 1])), theory, chi2, len(n) - 1 - len(extra)
-    )
+    return Slope(float(fitted[1]), error, theory, chi2, len(n) - 1 - len(extra))
+
+
+def _least_squares(model, n, y, sigma, start) -> tuple[np.ndarray, np.ndarray]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OptimizeWarning)  # an infinite covariance is looked for
+        return curve_fit(
+            model, n, np.log(y), p0=start, sigma=sigma, absolute_sigma=True, maxfev=20000
+        )

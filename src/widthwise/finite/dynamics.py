@@ -7,7 +7,6 @@ next. Step counts and sizes are arrays, so that all plans of one kind share one 
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
-import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -117,6 +116,8 @@ class Adaptive(eqx.Module):
 
     def integrate(self, velocity: Velocity, observe: Observe, start: Parameters) -> jax.Array:
         """Observations at the recorded times, (times, ...)."""
+        import diffrax  # half a second that only this solver needs
+
         solution = diffrax.diffeqsolve(
             diffrax.ODETerm(lambda t, p, args: velocity(p)),
             diffrax.Tsit5(),

@@ -48,9 +48,9 @@ class Runs:
         outputs: (members, times, points, outputs), train points first.
         initial: outputs before training, (members, points, outputs).
         integration_error: largest difference, over a first block of members, all times and
-            points, from integration with half the step (adaptive: the solver's tolerance;
+            points, from integration with half the step (adaptive: a tenth of the tolerance;
             gradient descent: 0).
-        step: time step of the integration, or η.
+        step: time step of the integration, or η (adaptive: nan).
     """
 
     net: MLP
@@ -78,7 +78,8 @@ class Runs:
         """The empirical NTK of every member before training, computed when first asked for."""
         task = self.task
         kernels = (
-            mlp_ntk(self.net, self.parameters(i), task.x, task.x_train) for i in range(self.members)
+            mlp_ntk(self.net, self.parameters(i), task.x, task.x_train, self.width)
+            for i in range(self.members)
         )
         return np.stack([np.asarray(kernel) for kernel in kernels])
 
@@ -150,22 +151,26 @@ def simulate(
     n = checks.width(width)
     task = _task(net, x_train, y_train, x_test)
     moments = np.atleast_1d(checks.times(times))
-    if not np.isfinite(moments).all() or (np.diff(moments) < 0).any():
-        raise ValueError(f"times must be finite and increasing to be simulated, got {times!r}")
+    if not moments.size or not np.isfinite(moments).all() or (np.diff(moments) < 0).any():
+        raise ValueError(
+            f"times must be at least one finite number, increasing, to be simulated, got {times!r}"
+        )
     count = checks.positive_integer(members, "members")
     size = _block_size(net, n, task, count, len(moments), checks.positive(memory, "memory"))
-    allowed = checks.positive(tolerance or (1e-4 if net.activation.kinks else 1e-6), "tolerance")
+    standard = 1e-4 if net.activation.kinks else 1e-6
+    allowed = checks.positive(standard if tolerance is None else tolerance, "tolerance")
     if method == "descent":
         plan, error = _descent_plan(moments, times, step), 0.0
     elif method != "flow":
         raise ValueError(f"method must be 'flow' or 'descent', got {method!r}")
     elif solver not in ("runge_kutta", "adaptive"):
         raise ValueError(f"solver must be 'runge_kutta' or 'adaptive', got {solver!r}")
-    elif solver == "adaptive":
-        plan, error = Adaptive(moments, allowed), allowed
     else:
         pilot = _draw(net, n, task.x.shape[1], key, jnp.arange(size))
-        plan, error = _resolved_plan(net, n, task, pilot, moments, allowed, step)
+        if solver == "adaptive":
+            plan, error = _adaptive_plan(net, n, task, pilot, moments, allowed)
+        else:
+            plan, error = _resolved_plan(net, n, task, pilot, moments, allowed, step)
     outputs, initial = _in_blocks(net, n, task, key, count, size, plan, progress)
     return Runs(net, n, key, moments, outputs, initial, error, float(plan.step), task)
 
@@ -189,13 +194,22 @@ def _descent_plan(moments: np.ndarray, times: ArrayLike, step: float | None) -> 
     return FixedSteps.descent(moments, checks.positive(step, "step"))
 
 
+def _adaptive_plan(
+    net: MLP, n: int, task: Task, pilot: Parameters, moments: np.ndarray, tolerance: float
+) -> tuple[Adaptive, float]:
+    """Step control at the tolerance, and the first members' change at a tenth of it."""
+    plan = Adaptive(moments, tolerance)
+    outputs = [_train(net, n, task, pilot, p)[0] for p in (plan, Adaptive(moments, tolerance / 10))]
+    return plan, float(jnp.max(jnp.abs(outputs[0] - outputs[1])))
+
+
 def _resolved_plan(
     net: MLP, n: int, task: Task, pilot: Parameters, moments: np.ndarray, tolerance: float, step
 ) -> tuple[FixedSteps, float]:
     """Halve the Runge–Kutta step until the first block of members agrees with half the step."""
     if step is None:
         first = jax.tree.map(lambda leaf: leaf[0], pilot)
-        theta = mlp_ntk(net, first, task.x_train, task.x_train)
+        theta = mlp_ntk(net, first, task.x_train, task.x_train, n)
         step = 1 / max(float(jnp.linalg.eigvalsh(theta)[-1]), 1e-12)
     plan = FixedSteps.flow(moments, checks.positive(step, "step"))
     coarse, error = _train(net, n, task, pilot, plan)[0], np.inf

@@ -57,13 +57,17 @@ def variance(samples: Float[np.ndarray, " members"]) -> Estimate:
 
 def fourth_k_statistic(samples: Float[np.ndarray, " members"]) -> Estimate:
     """The unbiased fourth cumulant k₄ (Fisher 1930), with a batch standard error."""
+    if len(samples) < 4 * _BATCHES:
+        raise ValueError(
+            f"k₄ needs at least {4 * _BATCHES} samples for its error, got {len(samples)}"
+        )
 
     def k4(x: np.ndarray) -> float:
         n = len(x)
         m2, m4 = (((x - x.mean()) ** r).mean() for r in (2, 4))
         return n * n * ((n + 1) * m4 - 3 * (n - 1) * m2**2) / ((n - 1) * (n - 2) * (n - 3))
 
-    batches = [k4(batch) for batch in np.array_split(np.asarray(samples), 20)]
+    batches = [k4(batch) for batch in np.array_split(np.asarray(samples), _BATCHES)]
     error = np.std(batches, ddof=1) / np.sqrt(len(batches))
     return Estimate(np.asarray(k4(np.asarray(samples))), np.asarray(error))
 
@@ -156,26 +160,26 @@ def _conditional_variance(net: MLP, moments: ConditionalMoments) -> np.ndarray:
 
 
 def _batched(samples: np.ndarray, estimate: Callable[[np.ndarray], np.ndarray]) -> Curve:
-    batches = np.array_split(samples, _BATCHES)
+    batches = np.array_split(samples, min(_BATCHES, max(2, len(samples) // 2)))
     parts = np.array([estimate(batch) for batch in batches])
     return Curve(np.average(parts, axis=0, weights=[len(batch) for batch in batches]), parts)
 
 
 def wasserstein(
-    net: MLP,
-    moments: ConditionalMoments,
-    cdf: Float[np.ndarray, " grid"],
-    z: Float[np.ndarray, " grid"],
-    variance: float | None = None,
+    law: Curve, cdf: Float[np.ndarray, " grid"], z: Float[np.ndarray, " grid"]
 ) -> Estimate:
-    """The Wasserstein-1 distance, ∫ abs(P(f ≤ z) − cdf(z)) dz, with a batch-bootstrap error.
+    """The Wasserstein-1 distance ∫ abs(P(f ≤ z) − cdf(z)) dz, with a batch-bootstrap error.
 
     The distance of a noisy curve is biased upwards; twice the estimate minus the bootstrap mean
     removes most of that, and the standard error is the bootstrap's.
+
+    Args:
+        law: P(f ≤ z) from :func:`distribution`.
+        cdf: the distribution function to compare with.
+        z: the grid of both.
     """
-    whole, parts = distribution(net, moments, z, variance)
-    plain = np.trapezoid(np.abs(whole - cdf), z)
+    plain = np.trapezoid(np.abs(law.whole - cdf), z)
     rng = np.random.default_rng(0)
-    chosen = rng.integers(len(parts), size=(_RESAMPLES, len(parts)))
-    again = np.trapezoid(np.abs(parts[chosen].mean(1) - cdf), z, axis=1)
+    chosen = rng.integers(len(law.parts), size=(_RESAMPLES, len(law.parts)))
+    again = np.trapezoid(np.abs(law.parts[chosen].mean(1) - cdf), z, axis=1)
     return Estimate(np.asarray(max(2 * plain - again.mean(), 0.0)), np.asarray(again.std(ddof=1)))

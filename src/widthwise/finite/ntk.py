@@ -21,7 +21,12 @@ from widthwise.model.architecture import MLP, Parameters
 
 
 def empirical_ntk(
-    apply: MLP | Callable, parameters: PyTree, x: ArrayLike, x2: ArrayLike | None = None
+    apply: MLP | Callable,
+    parameters: PyTree,
+    x: ArrayLike,
+    x2: ArrayLike | None = None,
+    *,
+    width: int | None = None,
 ) -> Float[Array, "points points2"]:
     """The empirical NTK, averaged over output components (its trace divided by their number).
 
@@ -31,6 +36,8 @@ def empirical_ntk(
         parameters: what ``apply`` takes, any tree of arrays.
         x: data (points, inputs).
         x2: second data set; ``None`` means ``x``.
+        width: n of an :class:`MLP` whose ratios are not 1, in the standard parametrization;
+            otherwise it is read off the parameters.
 
     Returns:
         Θ of shape (points, points2).
@@ -46,19 +53,32 @@ def empirical_ntk(
     checks.require_x64()
     x = jnp.asarray(checks.points(x))
     other = x if x2 is None else jnp.asarray(checks.points(x2, "x2"))
+    checks.same_inputs(x, other)
     net = apply if isinstance(apply, MLP) else getattr(apply, "__self__", None)
     if isinstance(net, MLP):
-        return mlp_ntk(net, parameters, x, other)
+        return mlp_ntk(net, parameters, x, other, _width(net, parameters, width))
     function: Callable = apply  # pyright: ignore[reportAssignmentType]
     return _jacobian_ntk(function, parameters, x, other)
 
 
+def _width(net: MLP, parameters: Parameters, width: int | None) -> int:
+    """The n whose layer widths these are."""
+    sizes = tuple(layer.weight.shape[0] for layer in parameters[:-1])
+    widest = max(range(net.depth), key=lambda l: net.ratios[l])
+    n = round(sizes[widest] / net.ratios[widest]) if width is None else checks.width(width)
+    if net.widths(n) != sizes:
+        raise ValueError(
+            f"the parameters have hidden widths {sizes}, but this network has {net.widths(n)} at "
+            f"n = {n}; pass the network they belong to, and width="
+        )
+    return n
+
+
 @eqx.filter_jit
 def mlp_ntk(
-    net: MLP, parameters: Parameters, x: Array, x2: Array
+    net: MLP, parameters: Parameters, x: Array, x2: Array, width: int
 ) -> Float[Array, "points points2"]:
-    """The layerwise formula for one network."""
-    width = round(parameters[0].weight.shape[0] / net.ratios[0])
+    """The layerwise formula for one network of width n."""
     rates = net.learning_rates(width, x.shape[1])
     rows, columns = _features(net, parameters, x), _features(net, parameters, x2)
     theta = jnp.zeros((len(x), len(x2)))

@@ -52,11 +52,11 @@ class OutputCumulants:
             return Series(coefficients, errors, exact=True)
         if self.net.depth > 1:
             return self._deep(rows, parts)
-        neuron = self._shallow.cumulant(rows, parts)
         if r - 2 <= self.order:
+            neuron = self._shallow.cumulant(rows, parts)
             coefficients[r - 2], errors[r - 2] = neuron.value, neuron.error
         coefficients[0] += self._shallow.bias_cumulant(parts)
-        return Series(coefficients, errors, exact=r - 2 <= self.order or not neuron.value)
+        return Series(coefficients, errors, exact=r - 2 <= self.order)
 
     def _deep(self, rows: tuple[int, ...], parts: tuple[int, ...]) -> Series:
         """By the recursion on the distinct inputs alone: the others do not change the cumulant."""
@@ -83,8 +83,8 @@ class OutputCumulants:
         return ShallowCumulants(self.net, np.asarray(self.x), self.tolerance)
 
     def _checked(self, points, components) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        rows = tuple(int(row) for row in points)
-        parts = (0,) * len(rows) if components is None else tuple(int(part) for part in components)
+        rows = checks.indices(points, "points")
+        parts = (0,) * len(rows) if components is None else checks.indices(components, "components")
         if not rows or not all(0 <= row < len(self.x) for row in rows):
             raise ValueError(
                 f"points must name at least one row of x, 0 to {len(self.x) - 1}, got {points!r}"
@@ -125,7 +125,7 @@ def output_cumulants(
         >>> import jax; jax.config.update("jax_enable_x64", True)
         >>> import widthwise as ww
         >>> net = ww.MLP(depth=1, activation="identity")
-        >>> ww.output_cumulants(net, [[1.0]]).cumulant((0, 0, 0, 0)).at(width=10)
+        >>> round(ww.output_cumulants(net, [[1.0]]).cumulant((0, 0, 0, 0)).at(width=10), 12)
         0.6
         >>> deep = ww.MLP(depth=3, activation="identity")
         >>> ww.output_cumulants(deep, [[1.0]]).cumulant((0, 0, 0, 0)).coefficients.round(9)

@@ -27,6 +27,8 @@ from scipy.stats import norm
 from widthwise import _checks as checks
 from widthwise._vocabulary import ArrayLike
 from widthwise.initial.cumulants import OutputCumulants
+from widthwise.model.architecture import MLP
+from widthwise.model.laws import Gaussian
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,8 +98,8 @@ class Edgeworth:
             ]
         )
         present = np.flatnonzero(sizes > 1e-14)
-        if len(present) < 2:
-            return self.order
+        if not len(present) or sizes[present[0]] >= 1:
+            return self.order if not len(present) else 0
         smallest = present[np.argmin(sizes[present])]
         return self.order if smallest == present[-1] else int(smallest)
 
@@ -132,8 +134,9 @@ def edgeworth(
         :class:`Edgeworth`.
 
     Raises:
-        ValueError: without a direction for several points, when the limiting variance is zero, or
-            when an output bias of a non-Gaussian law makes the limit itself non-Gaussian.
+        ValueError: without a direction for several points, when the limiting variance is zero, when
+            an output bias of a non-Gaussian law makes the limit itself non-Gaussian, or when the
+            output lies on a lattice.
 
     Example:
         >>> import jax; jax.config.update("jax_enable_x64", True)
@@ -141,9 +144,10 @@ def edgeworth(
         >>> net = ww.MLP(depth=1, activation="identity")
         >>> law = ww.edgeworth(ww.output_cumulants(net, [[1.0]]))
         >>> float(law.pdf(1.0, width=10).round(3))
-        0.227
+        0.226
     """
-    rows = tuple(points)
+    rows = checks.indices(points, "points")
+    _has_edgeworth_series(cumulants.net)
     if direction is None and len(rows) > 1:
         raise ValueError(
             f"direction must give one number per point ({len(rows)} points); "
@@ -169,10 +173,23 @@ def edgeworth(
             f"the limiting variance of direction · outputs is {table[2, 0]:g}: there is no "
             "density; choose a direction in which the outputs vary"
         )
-    if np.any(table[3:, 0]):
-        raise ValueError(
-            "the output bias has a non-Gaussian law, so the limit n → ∞ is not Gaussian and an "
-            "Edgeworth series about a Gaussian does not exist; use a Gaussian bias in the last "
-            "layer (bias_law=(..., 'gaussian')) or bias_std 0 there"
-        )
     return Edgeworth(table)
+
+
+def _has_edgeworth_series(net: MLP) -> None:
+    """Raise unless the limit is Gaussian and the law not on a lattice, by what is known at once."""
+    last = net.depth
+    if net.has_bias(last) and not isinstance(net.bias_law[last], Gaussian):
+        raise ValueError(
+            f"the output bias has the law {net.bias_law[last].name}, so the limit n → ∞ is not "
+            "Gaussian and an Edgeworth series about a Gaussian does not exist; use a Gaussian bias "
+            "in the last layer (bias_law=(..., 'gaussian')) or bias_std 0 there"
+        )
+    steps = net.activation.name in ("step", "sign")
+    if steps and net.weight_law[last].discrete and not net.has_bias(last):
+        raise ValueError(
+            f"readout weights of the discrete law {net.weight_law[last].name} times "
+            f"{net.activation.name} put the output on a lattice: it has no density, and the "
+            "Edgeworth series misses the steps of its distribution function (Cramér's condition "
+            "fails); use another readout law or an output bias"
+        )

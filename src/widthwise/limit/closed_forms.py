@@ -13,7 +13,7 @@ from typing import TypeAlias
 import jax
 import jax.numpy as jnp
 
-from widthwise.model.activations import Activation
+from widthwise.model.activations import Activation, catalogued
 
 Pair: TypeAlias = tuple[jax.Array, jax.Array]
 ClosedForm: TypeAlias = Callable[[Activation, jax.Array, jax.Array, jax.Array], Pair]
@@ -21,7 +21,7 @@ ClosedForm: TypeAlias = Callable[[Activation, jax.Array, jax.Array, jax.Array], 
 
 def closed_form(activation: Activation) -> ClosedForm | None:
     """The closed form of an activation's two expectations, or ``None``."""
-    return _FORMS.get(activation.name)
+    return _FORMS.get(activation.name) if catalogued(activation) else None
 
 
 _PARALLEL = 4.5e-16

@@ -14,6 +14,7 @@ No inverse of Θ is taken. An eigenvalue that is zero to rounding is a direction
 that training leaves alone: on train points it stays, and on test points Θ_{*X} Q vanishes with it.
 """
 
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -160,7 +161,21 @@ class LinearFlow:
             amount, rate = np.where(live, amount, 0.0), eta * values
             slow = np.expm1(amount * np.log1p(-np.minimum(rate, 0.5)))
             change = np.where(rate < 0.5, slow, (1 - rate) ** amount - 1)
+        self._warn_undetermined(change)
         return 1 + change, np.where(live, change / np.where(live, values, 1.0), 0.0)
+
+    def _warn_undetermined(self, change: np.ndarray) -> None:
+        """Warn where training has moved along an eigenvector whose eigenvalue is all error."""
+        doubtful = (self.eigenvalues > 0) & (self.eigenvalues < len(self.y) * self.kernel_error)
+        if (doubtful & (np.abs(change) > 0.1)).any():
+            warnings.warn(
+                f"{doubtful.sum()} eigenvalues of the tangent kernel (down to "
+                f"{self.eigenvalues[doubtful][0]:.1e}) are below its error, "
+                f"{len(self.y) * self.kernel_error:.1e}: outputs at this time are not determined; "
+                "stop earlier, merge nearly equal points, or compute the kernel more accurately",
+                RuntimeWarning,
+                stacklevel=5,
+            )
 
     def _checked_descent(self, steps, step) -> tuple[float, np.ndarray]:
         eta = checks.positive(step, "step")

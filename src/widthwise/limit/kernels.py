@@ -27,6 +27,8 @@ from widthwise.limit.layer import Method, gaussian_layer_moments
 from widthwise.model.architecture import MLP
 from widthwise.model.laws import Gaussian
 
+_NOTICEABLE = 1e-11  # errors of a kernel below that are carried through the next layer in full
+
 
 @dataclass(frozen=True, eq=False)
 class LimitKernels:
@@ -57,9 +59,9 @@ def limit_kernels(
         net: the architecture; its width ratios matter only in the standard parametrization.
         x: data (points, inputs).
         x2: second data set (points2, inputs); ``None`` means ``x``.
-        tolerance: error allowed in each layer's expectations, relative to their scale; by default
-            1e-12 where a deterministic rule exists and the standard error reached where only
-            random points are feasible (non-Gaussian first layer of high input dimension).
+        tolerance: error allowed in each layer's expectations, relative to their scale. By default
+            1e-12, and 1e-10 for a non-Gaussian first layer, where an error that cannot be met
+            (random points, many inputs) is accepted and reported.
         method: ``"closed_form"`` or ``"quadrature"`` forces one way of computing the expectations.
 
     Returns:
@@ -157,8 +159,36 @@ def _propagate(
             moments = gaussian_layer_moments(
                 net, layer, pairs.triples(state.nngp), tolerance or TOLERANCE, method
             )
+        if state.nngp_error.max() > _NOTICEABLE:
+            moments = _with_inherited_error(net, layer, state, moments, pairs)
         state = _next_layer(net, layer + 1, state, moments, pairs)
     return state
+
+
+def _with_inherited_error(
+    net: MLP, layer: int, state: _State, moments: PairMoments, pairs: _Pairs
+) -> PairMoments:
+    """Add what an error of the kernel below does to a layer's expectations, by moving the kernel.
+
+    All its entries are raised, and the covariances alone lowered, by their errors.
+    """
+    e = state.nngp_error
+    diagonal = e[-pairs.points :]
+    own, errors = pairs.triples(state.nngp), pairs.triples(e)
+    bound = np.sqrt(own[:, 0] * own[:, 2])
+    raised, lowered = own + errors, own.copy()
+    raised[:, 1] = np.minimum(raised[:, 1], np.sqrt(raised[:, 0] * raised[:, 2]))
+    lowered[:, 1] = np.maximum(own[:, 1] - e, -bound)
+    lowered[-pairs.points :, 1] = lowered[-pairs.points :, [0, 2]].mean(1)
+    tolerance = max(float(diagonal.max()) * 1e-2, TOLERANCE)
+    for moved in (raised, lowered):
+        other = gaussian_layer_moments(net, layer, moved, tolerance, "auto")
+        moments = moments._replace(
+            value_error=moments.value_error + np.abs(other.value - moments.value),
+            derivative_error=moments.derivative_error
+            + np.abs(other.derivative - moments.derivative),
+        )
+    return moments
 
 
 def _next_layer(net: MLP, layer: int, state: _State, moments: PairMoments, pairs) -> _State:

@@ -53,16 +53,30 @@ def pair_moments(
             f"activation {activation.name!r} has no closed-form kernel; use method='auto'"
         )
     if form is None or method == "quadrature":
-        return _quadrature(activation, covariance, 0.0, tolerance)
+        moments = _quadrature(activation, covariance, 0.0, tolerance)
+        error = moments.derivative_error + _angle_error(activation, covariance)
+        return moments._replace(derivative_error=error)
     K11, K12, K22 = jnp.asarray(covariance).T
     value, slope = (np.asarray(v) for v in form(activation, K11, K12, K22))
     squares = (np.asarray(form(activation, K, K, K)[0]) for K in (K11, K22))
     scale = np.sqrt(np.abs(np.prod(list(squares), 0))) + np.abs(value)
     slope_error = _ROUNDING * np.maximum(np.abs(slope), 1.0)
-    if activation.kinks:
-        sine = np.asarray(root_determinant(K11, K12, K22)) / np.sqrt(K11 * K22 + 1e-300)
-        slope_error = slope_error + np.where(sine > 0, _ROUNDING / np.maximum(sine, 1e-8), 0.0)
+    slope_error = slope_error + _angle_error(activation, covariance)
     return PairMoments(value, slope, _ROUNDING * scale, slope_error)
+
+
+def _angle_error(activation: Activation, covariance: Triples) -> Float[np.ndarray, " pairs"]:
+    """What rounding of K does to E[φ'φ'] at a kink: ε over the sine of the angle of two inputs.
+
+    The angle of a point with itself is exactly 0; another angle lost in rounding is at most 2e-8.
+    """
+    K11, K12, K22 = covariance.T
+    if not activation.kinks:
+        return np.zeros(len(K12))
+    norm = np.sqrt(K11 * K22)
+    sine = np.asarray(root_determinant(*jnp.asarray(covariance.T))) / np.where(norm > 0, norm, 1.0)
+    same = (K11 == K12) & (K12 == K22) | (norm == 0)
+    return np.where(same, 0.0, _ROUNDING / np.maximum(sine, 2e-8))
 
 
 def bias_average(

@@ -11,7 +11,7 @@ derivative gradient descent uses: only the layers above a jump train.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Literal
 
 import jax
@@ -57,10 +57,7 @@ class Activation:
 
     def derivative(self, order: int = 1) -> Function:
         """The function z ↦ φ^(order)(z), elementwise, by forward differentiation."""
-        function = self.function
-        for _ in range(order):
-            function = partial(_tangent, function)
-        return function
+        return _derivative(self.function, order)
 
     @property
     def smooth(self) -> bool:
@@ -71,11 +68,18 @@ class Activation:
         return f"Activation({self.name!r})"
 
 
+@lru_cache(maxsize=256)
+def _derivative(function: Function, order: int) -> Function:
+    """One object per derivative, so that what is compiled for it is compiled once."""
+    return partial(_tangent, _derivative(function, order - 1)) if order else function
+
+
 def _tangent(function: Function, z: jax.Array | np.ndarray) -> jax.Array:
     z = jnp.asarray(z, dtype=float)
     return jax.jvp(function, (z,), (jnp.ones_like(z),))[1]
 
 
+@lru_cache(maxsize=256)
 def leaky_relu(slope: float = 0.01) -> Activation:
     """max(z, 0) + slope · min(z, 0)."""
     return Activation(
@@ -90,11 +94,15 @@ def leaky_relu(slope: float = 0.01) -> Activation:
 
 def polynomial(coefficients: Sequence[float]) -> Activation:
     """Σ_k coefficients[k] z^k, lowest degree first."""
-    c = tuple(float(value) for value in coefficients)
+    return _polynomial(tuple(float(value) for value in coefficients))
+
+
+@lru_cache(maxsize=256)
+def _polynomial(c: tuple[float, ...]) -> Activation:
     if not c or not all(map(math.isfinite, c)):
         raise ValueError(
             "coefficients of a polynomial activation must be at least one finite number, lowest "
-            f"degree first, got {coefficients!r}"
+            f"degree first, got {c!r}"
         )
     even = not any(c[1::2])
     odd = not any(c[0::2])
@@ -188,7 +196,19 @@ def get(
         raise ValueError(
             f"activation must be one of {', '.join(names())}, or a function, got {activation!r}"
         )
-    return _custom(activation, kinks or ())
+    known = next((a for a in _CATALOGUE.values() if a.function is activation), None)
+    if known is not None and kinks is None:
+        return known
+    return _custom(activation, () if kinks is None else tuple(np.atleast_1d(kinks).tolist()))
+
+
+def catalogued(activation: Activation) -> bool:
+    """Whether an activation is the one of its name here, not another under the same name."""
+    if activation.name == "polynomial":
+        return activation == _polynomial(activation.parameters)
+    if activation.name == "leaky_relu":
+        return activation == leaky_relu(*activation.parameters)
+    return activation == _CATALOGUE.get(activation.name)
 
 
 def _by_name(text: str) -> Activation:
@@ -219,10 +239,11 @@ def _custom(function: Function, kinks: Sequence[float]) -> Activation:
     if not all(map(math.isfinite, places)):
         raise ValueError(f"kinks must be finite numbers, got {tuple(kinks)!r}")
     name = getattr(function, "__name__", type(function).__name__)
-    probe = np.linspace(-2.9, 3.1, 7)
+    probe = jnp.linspace(-2.9, 3.1, 7)
     try:
-        whole = np.asarray(function(probe))
-        single = np.asarray(function(probe[1]))
+        whole = jax.jit(function)(probe)
+        single = jax.jit(function)(probe[1])
+        jax.jit(partial(_tangent, function))(probe)
     except Exception as error:
         raise ValueError(
             f"activation {name!r} failed on a JAX array: {error}; write it with jax.numpy, "
@@ -231,6 +252,11 @@ def _custom(function: Function, kinks: Sequence[float]) -> Activation:
     if whole.shape != probe.shape or not np.allclose(whole[1], single, equal_nan=True):
         raise ValueError(
             f"activation {name!r} must act elementwise: on shape (7,) it returned {whole.shape}"
+        )
+    if not jnp.issubdtype(whole.dtype, jnp.floating):
+        raise ValueError(
+            f"activation {name!r} returned {whole.dtype} values; return floating-point numbers, "
+            "for example jax.numpy.where(z > 0, 1.0, 0.0)"
         )
     if not np.isfinite(whole).all():
         raise ValueError(f"activation {name!r} is not finite on [-3, 3]: it returned {whole}")

@@ -106,8 +106,8 @@ class MLP(eqx.Module):
         self.bias_std = _scales(bias_std, layers, "bias_std", zero_allowed=True)
         self.weight_law = tuple(map(laws.get, _per_layer(weight_law, layers, "weight_law")))
         self.bias_law = tuple(map(laws.get, _per_layer(bias_law, layers, "bias_law")))
-        given = (1.0,) * self.depth if ratios is None else tuple(ratios)
-        if len(given) != self.depth:
+        given = (1.0,) * self.depth if ratios is None else ratios
+        if not isinstance(given, Sequence) or len(given) != self.depth:
             raise ValueError(
                 f"ratios must hold one number per hidden layer ({self.depth}), got {ratios!r}"
             )
@@ -149,7 +149,7 @@ class MLP(eqx.Module):
         scale = self.bias_std[layer]
         return not (isinstance(scale, float) and scale == 0.0)
 
-    def apply(self, parameters: Parameters, x: Points) -> Float[Array, "points outputs"]:
+    def apply(self, parameters: Parameters, x: Points) -> Float[jax.Array, "points outputs"]:
         """Outputs (points, outputs) of one network on data x (points, inputs)."""
         h = jnp.asarray(x)
         for l, layer in enumerate(parameters):

@@ -75,54 +75,56 @@ def first_order_mean_square(
             f"outputs={net.outputs}, readout law {net.weight_law[-1].name}, "
             f"parametrization={net.parametrization!r}"
         )
-    m = len(flow.y)
-    kernels = _neuron_kernels(net, x, m, key, checks.positive_integer(neurons, "neurons"))
+    x = np.asarray(x)
+    size = max(1, checks.positive_integer(neurons, "neurons") // _BATCHES)
     values, Q = flow.eigenvalues, flow._spectrum[1]
-    kernels = kernels @ Q
+    m = len(values)
     residual = Q.T @ (flow.nngp[:m, :m] + flow.y @ flow.y.T) @ Q
-    forced = [_forced(flow, kernels, values, Q, float(t)) for t in times]
-    batches = np.array([_contract(np.array_split(f, _BATCHES), residual) for f in forced])
-    return MeanSquare(
-        np.array([_contract([f], residual)[0] for f in forced]) / net.ratios[0],
-        batches.std(1, ddof=1) / np.sqrt(_BATCHES) / net.ratios[0],
-    )
+    means = []
+    for batch_key in jax.random.split(key, _BATCHES):
+        kernels = _neuron_kernels(net, flow, x, batch_key, size) @ Q
+        forced = (_forced(flow, kernels, values, Q, float(t)) for t in times)
+        means.append([_mean_square(f, residual) for f in forced])
+    batches = np.array(means) / net.ratios[0]
+    return MeanSquare(batches.mean(0), batches.std(0, ddof=1) / np.sqrt(_BATCHES))
 
 
-def _neuron_kernels(net: MLP, x: np.ndarray, m: int, key: jax.Array, neurons: int) -> np.ndarray:
-    """σ_w² (φφ' + a² φ̇φ̇' Θ¹) of sampled neurons, centred: (neurons, points, train)."""
+def _neuron_kernels(
+    net: MLP, flow: LinearFlow, x: np.ndarray, key: jax.Array, neurons: int
+) -> np.ndarray:
+    """σ_w² (φφ' + a² φ̇φ̇' Θ¹) of sampled neurons minus its mean: (neurons, points, train)."""
     weight_key, bias_key, readout_key = jax.random.split(key, 3)
-    d = x.shape[1]
+    m, d = flow.ntk.shape[1], x.shape[1]
     z = net.weight_std[0] / np.sqrt(d) * net.weight_law[0].sample(weight_key, (neurons, d)) @ x.T
     if net.has_bias(0):
         z = z + net.bias_std[0] * net.bias_law[0].sample(bias_key, (neurons, 1))
     a = net.weight_law[1].sample(readout_key, (neurons, 1))
-    h, g = (
-        np.asarray(net.activation(z)),
-        np.asarray(a * net.activation.derivative()(jnp.asarray(z))),
-    )
-    first = net.bias_std[0] ** 2 + net.weight_std[0] ** 2 * x @ x[:m].T / d
-    kernels = h[:, :, None] * h[:, None, :m] + g[:, :, None] * g[:, None, :m] * np.asarray(first)
-    return net.weight_std[1] ** 2 * (kernels - kernels.mean(0))
+    h = np.asarray(net.activation(z))
+    g = np.asarray(a * net.activation.derivative()(jnp.asarray(z)))
+    first = np.asarray(net.bias_std[0] ** 2 + net.weight_std[0] ** 2 * x @ x[:m].T / d)
+    kernels = h[:, :, None] * h[:, None, :m] + g[:, :, None] * g[:, None, :m] * first
+    mean = flow.ntk - float(net.bias_std[1]) ** 2
+    return float(net.weight_std[1]) ** 2 * kernels - mean
 
 
 def _forced(flow: LinearFlow, kernels, values, Q, t: float) -> np.ndarray:
     """Σ_i w_{xij}(t) κ_ij for every neuron: (neurons, points, train), j in the eigenbasis."""
     m, p = len(values), kernels.shape[1]
-    rotated = np.einsum("ia,nij->naj", Q, kernels[:, :m])
+    rotated = np.einsum("ia,nij->naj", Q, kernels[:, :m], optimize=True)
     lam, mu = np.meshgrid(values, values, indexing="ij")
     pair = divided_differences(t, np.stack([lam, mu], -1))
     forced = np.empty((len(kernels), p, m))
-    forced[:, :m] = np.einsum("ai,nij->naj", Q, pair * rotated)
+    forced[:, :m] = np.einsum("ai,nij->naj", Q, pair * rotated, optimize=True)
     if p > m:
         own = divided_differences(t, np.stack([0 * values, values], -1))
         through = divided_differences(t, np.stack([0 * lam, lam, mu], -1))
         forced[:, m:] = kernels[:, m:] * own
-        forced[:, m:] += np.einsum("ai,nij->naj", flow.ntk[m:] @ Q, through * rotated)
+        forced[:, m:] += np.einsum(
+            "ai,nij->naj", flow.ntk[m:] @ Q, through * rotated, optimize=True
+        )
     return forced
 
 
-def _contract(batches, residual: np.ndarray) -> np.ndarray:
-    """Mean over neurons of Σ_jl forced_j residual_jl forced_l, for every batch and point."""
-    return np.array(
-        [np.einsum("npj,jl,npl->p", f, residual, f, optimize=True) / len(f) for f in batches]
-    )
+def _mean_square(forced: np.ndarray, residual: np.ndarray) -> np.ndarray:
+    """Mean over neurons of Σ_jl forced_j residual_jl forced_l, for every point."""
+    return np.einsum("npj,jl,npl->p", forced, residual, forced, optimize=True) / len(forced)

@@ -90,8 +90,7 @@ def expectation(
     """
     projection, kinks = project(net, np.asarray(x, dtype=float)), net.activation.kinks
     if projection.gaussian:
-        allowed = tolerance or gaussian.TOLERANCE
-        return gaussian.expectation(observable, projection.covariance, kinks, allowed)
+        return gaussian.expectation(observable, projection.covariance, kinks, tolerance)
     base, ratio = parallel(projection.coefficients)
     leaders, place = np.unique(base, return_inverse=True)
     scaled = {kink / r for r in ratio for kink in kinks if abs(r) > 1e-12}
@@ -138,7 +137,7 @@ def _routes(
     feasible = (
         mixture.feasible(projection),
         few and projection.continuous <= (3 if kinks else 7),
-        len(projection.coefficients) <= 2,
+        len(projection.coefficients) <= 2 and not (kinks and not projection.continuous),
     )
     for estimate, possible in zip(estimates, feasible, strict=True):
         if possible and (found := estimate()) is not None:

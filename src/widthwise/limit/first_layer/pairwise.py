@@ -21,7 +21,7 @@ _STRETCHES = (0.6, 1.0, 1.7)
 
 
 class _Table:
-    """The pairs a ≤ b that are wanted, with all their squares (a, a), and the best estimates yet."""
+    """The pairs a ≤ b that are wanted, with all their squares (a, a), and the best estimates."""
 
     def __init__(self, pairs: np.ndarray, tolerance: float):
         used = np.unique(pairs)
