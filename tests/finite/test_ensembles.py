@@ -1,6 +1,7 @@
 """Ensembles: the flow against an independent integrator, reproducibility, descent, bad input."""
 
 import jax
+import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -124,8 +125,8 @@ def test_progress_reaches_the_number_of_members():
     [
         ({"width": 0}, "width must be an integer of at least 1"),
         ({"members": 0}, "members must be an integer"),
-        ({"times": (2.0, 1.0)}, "finite and increasing"),
-        ({"times": (float("inf"),)}, "finite and increasing"),
+        ({"times": (2.0, 1.0)}, "at least one finite number, increasing"),
+        ({"times": (float("inf"),)}, "at least one finite number, increasing"),
         ({"method": "descent"}, "needs step="),
         ({"method": "descent", "step": 0.1, "times": (0.5,)}, "counts gradient-descent steps"),
         ({"method": "descent", "step": 1e6, "times": (400,)}, "diverged"),

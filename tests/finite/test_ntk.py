@@ -1,6 +1,7 @@
 """The layerwise empirical NTK against the Jacobian, and its infinite-width limit."""
 
 import jax
+import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 import pytest

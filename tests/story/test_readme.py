@@ -1,4 +1,4 @@
-"""README, pages and docstrings say what the code does: their examples run, their output is compared.
+"""README, pages and docstrings say what the code does: their examples run, with these results.
 
 In a page, all ``python`` blocks share one namespace, in order; a ``text`` block right below one is
 what it prints. A ``toml`` block with data is a study that is accepted, or whose refusal is the

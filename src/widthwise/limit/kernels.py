@@ -76,8 +76,8 @@ def limit_kernels(
         >>> import widthwise as ww
         >>> net = ww.MLP(depth=2, activation="relu", weight_std=2**0.5)
         >>> ww.limit_kernels(net, [[1.0, 0.0], [0.0, 1.0]]).ntk.round(4)
-        array([[3.    , 1.0211],
-               [1.0211, 3.    ]])
+        array([[3.    , 0.6857],
+               [0.6857, 3.    ]])
     """
     checks.require_x64()
     x = np.asarray(checks.points(x))
