@@ -339,7 +339,9 @@ def test_a_cache_of_the_user_is_kept():
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_control_c_is_one_line(tmp_path):
     program = f"""
-import sys, types
+import signal, sys, types
+# a shell that started the tests in its background hands the signal down ignored
+signal.signal(signal.SIGINT, signal.default_int_handler)
 def compare(*args, **kwargs):
     print("computing", flush=True)
     import time; time.sleep(60)
