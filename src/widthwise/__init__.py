@@ -16,6 +16,8 @@ from widthwise.limit.flow import linear_flow as linear_flow
 from widthwise.algebra.series import Series as Series
 from widthwise.initial.cumulants import OutputCumulants as OutputCumulants
 from widthwise.initial.cumulants import output_cumulants as output_cumulants
+from widthwise.initial.tangents import NTKStatistics as NTKStatistics
+from widthwise.initial.tangents import ntk_statistics as ntk_statistics
 from widthwise.initial.edgeworth import Edgeworth as Edgeworth
 from widthwise.initial.edgeworth import edgeworth as edgeworth
 from widthwise.finite.ntk import empirical_ntk as empirical_ntk

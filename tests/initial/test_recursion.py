@@ -3,6 +3,7 @@
 import itertools
 from collections import Counter
 from functools import lru_cache
+from itertools import combinations_with_replacement
 from math import comb, prod
 
 import jax
@@ -15,6 +16,7 @@ from widthwise.algebra.partitions import joint_cumulant, mobius, set_partitions
 from widthwise.finite.estimators import fourth_cumulant
 from widthwise.finite.initialization import sample_initial
 from widthwise.initial.recursion import Recursion
+from widthwise.initial.recursion.monomials import monomials
 from widthwise.initial.shallow import ShallowCumulants
 
 TWO = 2**0.5
@@ -452,9 +454,8 @@ def test_too_much_is_refused_before_it_is_tried():
 
 def test_moments_from_cumulants_by_the_definition():
     """The table recursion against joint cumulants computed from its own moments."""
-    from widthwise.initial.monomials import monomials
-
-    table = monomials(2, 3, (2, 3, 4, 5))
+    keys = tuple(k for r in (2, 3, 4, 5) for k in combinations_with_replacement((0, 1), r))
+    table = monomials(keys, ((), ()), 3)
     rng, cumulants = np.random.default_rng(0), np.zeros((4, len(table)))
     for position, block in table.blocks:
         cumulants[0, position] = rng.normal() if len(block) > 1 or len(block[0]) > 2 else 0.3

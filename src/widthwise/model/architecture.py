@@ -165,6 +165,22 @@ class MLP(eqx.Module):
         fan_in = (inputs, *self.widths(width))
         return self._rates(tuple(n / width for n in fan_in), 1 / width)
 
+    def learning_rate_series(
+        self, inputs: int, input_ratio: float | None = None
+    ) -> tuple[tuple[Rates, Rates], ...]:
+        """Per layer the limits of :meth:`learning_rates` as n → ∞ and the coefficients of 1/n.
+
+        Args:
+            inputs: the input dimension d.
+            input_ratio: d/n where the input dimension grows with n; ``None`` where it is fixed.
+        """
+        if self.parametrization == "ntk":
+            return ((Rates(1.0, 1.0), Rates(0.0, 0.0)),) * (self.depth + 1)
+        fixed, grows = (inputs, 0.0) if input_ratio is None else (0.0, input_ratio)
+        limit = self._rates((grows, *self.ratios), 0.0)
+        first_order = self._rates((float(fixed), *(0.0,) * self.depth), 1.0)
+        return tuple(zip(limit, first_order, strict=True))
+
     def limit_learning_rates(self) -> tuple[Rates, ...]:
         """The limits of :meth:`learning_rates` as n → ∞ at fixed input dimension."""
         return self._rates((0.0, *self.ratios), 0.0)

@@ -9,7 +9,8 @@ monomials of Y's,
 
 matter for the **blocks** (k₁ … k_q) with 2(q − 1) + Σ (r_i − 2) ≤ P only. Every block is also a
 monomial, so polynomials, cumulants and moments are all arrays over one list of monomials, sorted by
-weight. This file knows that list and three tables over it:
+weight. Channels may belong to replicas (:mod:`widthwise.initial.recursion.channels`); no monomial
+holds one replica more than twice. This file knows that list and three tables over it:
 
 * ``alpha`` and ``coefficient``: exp(Σ_k δY_k ∂^k / k!) = Σ_monomials coefficient · monomial · ∂^α;
 * :meth:`Monomials.product`: which pairs of monomials multiply to which;
@@ -18,15 +19,14 @@ weight. This file knows that list and three tables over it:
 
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
-from itertools import combinations_with_replacement
 from math import factorial, prod
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from widthwise.algebra.hermite import multi_indices
 from widthwise.algebra.series import product as series_product
 
+TWICE = 2  # the most that one replica appears in anything
 _MOST_MONOMIALS = 500_000
 _MOST_PAIRS = 40_000_000
 
@@ -40,38 +40,39 @@ def block_order(block: Sequence[Key]) -> int:
 
 
 @lru_cache(maxsize=64)
-def monomials(channels: int, order: int, sizes: tuple[int, ...]) -> "Monomials":
+def monomials(
+    keys: tuple[Key, ...], degrees: tuple[tuple[int, ...], ...], order: int
+) -> "Monomials":
     """The monomials of weight at most ``order``, cached.
 
     Args:
-        channels: number of channels a key is made of.
+        keys: the keys that exist, the shorter ones first; empty where nothing fluctuates.
+        degrees: for every channel its degree in each replica; empty rows without replicas.
         order: P.
-        sizes: the r of the keys that exist, 2 first; empty where nothing fluctuates.
 
     Raises:
         ValueError: if there are too many to be handled.
     """
-    return Monomials(channels, order, sizes)
+    return Monomials(keys, degrees, order)
 
 
 class Monomials:
     """All multisets of keys of weight at most P, by weight; see the module's text.
 
     Args:
-        channels: number of channels.
+        keys: the keys.
+        degrees: for every channel its degree in each replica.
         order: P.
-        sizes: the r of the keys.
     """
 
-    def __init__(self, channels: int, order: int, sizes: tuple[int, ...]):
-        self.channels, self.order = channels, order
-        self.keys: list[Key] = [
-            key
-            for r in sizes
-            if max(1, r - 2) <= order
-            for key in combinations_with_replacement(range(channels), r)
-        ]
+    def __init__(self, keys: tuple[Key, ...], degrees: tuple[tuple[int, ...], ...], order: int):
+        self.channels, self.order = len(degrees), order
+        self.keys = [key for key in keys if max(1, len(key) - 2) <= order]
         self.key_weight = np.array([max(1, len(key) - 2) for key in self.keys], dtype=int)
+        replicas = len(degrees[0]) if degrees else 0
+        each = [np.sum([degrees[c] for c in key], axis=0) for key in self.keys]
+        none = np.zeros(replicas, dtype=int)
+        self._key_degree = np.array([*each, none], dtype=int).reshape(len(each) + 1, replicas)
         self._refuse_if_too_many()
         self.members, self.weight = self._listed()
         self._codes = self._code(self.members)
@@ -85,15 +86,18 @@ class Monomials:
         return len(self.weight)
 
     def _refuse_if_too_many(self) -> None:
-        number = np.eye(1, self.order + 1)[0]
-        for w in self.key_weight:
+        number = np.zeros((self.order + 1, *(TWICE + 1,) * self._key_degree.shape[1]))
+        number.flat[0] = 1.0
+        for w, degree in zip(self.key_weight, self._key_degree, strict=False):
+            to = tuple(slice(int(g), None) for g in degree)
+            of = tuple(slice(None, TWICE + 1 - int(g)) for g in degree)
             for k in range(w, self.order + 1):
-                number[k] += number[k - w]
+                number[(k, *to)] += number[(k - w, *of)].copy()
         if number.sum() > _MOST_MONOMIALS or (len(self.keys) + 1.0) ** self.order > 9e18:
             raise ValueError(
-                f"order {self.order} with {self.channels} inputs needs {number.sum():.0f} "
-                f"monomials of conditional cumulants, more than {_MOST_MONOMIALS}; take a lower "
-                "order, fewer inputs at a time, or symmetric laws"
+                f"order {self.order} with {self.channels} channels (inputs, tangents) needs "
+                f"{number.sum():.0f} monomials of conditional cumulants, more than "
+                f"{_MOST_MONOMIALS}; take a lower order, fewer inputs at a time, or symmetric laws"
             )
 
     def _listed(self) -> tuple[np.ndarray, np.ndarray]:
@@ -110,10 +114,16 @@ class Monomials:
                 pair, chosen = np.nonzero(last[:, None] <= new)
                 grown = rows[pair]
                 grown[np.arange(len(pair)), filled[pair]] = new[chosen]
-                parts.append(grown)
+                parts.append(grown[self._exists(grown)])
             by_weight.append(np.concatenate(parts))
         weight = np.repeat(np.arange(self.order + 1), [len(rows) for rows in by_weight])
         return np.concatenate(by_weight), weight
+
+    def _exists(self, rows: np.ndarray) -> np.ndarray:
+        """Whether no replica appears too often."""
+        if not self._key_degree.shape[1]:
+            return np.ones(len(rows), dtype=bool)
+        return (self._key_degree[rows].sum(1) <= TWICE).all(1)
 
     def _code(self, rows: np.ndarray) -> np.ndarray:
         code = np.zeros(len(rows), dtype=np.int64)
@@ -157,21 +167,10 @@ class Monomials:
             len(rows) + 1, self.channels
         )
 
-    def derivative_degree(self, weight: int) -> int:
-        """The largest |α| of a monomial of at most this weight."""
-        return int(self._counts[self.members[: self.count[weight]]].sum((1, 2)).max(initial=0))
-
     @cached_property
-    def alpha(self) -> Int[np.ndarray, " monomials"]:
-        """Position of α in ``multi_indices(channels, degree)``, whatever the degree."""
-        if not self.channels:
-            return np.zeros(len(self), dtype=int)
-        alphas = self._counts[self.members].sum(1)
-        table = multi_indices(self.channels, self.derivative_degree(self.order))
-        base = int(alphas.max(initial=0)) + 1
-        powers = base ** np.arange(self.channels)
-        place = {int(code): i for i, code in enumerate(table @ powers)}
-        return np.array([place[int(code)] for code in alphas @ powers])
+    def alpha(self) -> Int[np.ndarray, "monomials channels"]:
+        """α of every monomial: how often each channel appears."""
+        return self._counts[self.members].sum(1)
 
     @cached_property
     def coefficient(self) -> Float[np.ndarray, " monomials"]:
@@ -194,8 +193,9 @@ class Monomials:
         )
         if number > _MOST_PAIRS:
             raise ValueError(
-                f"order {self.order} with {self.channels} inputs needs {number} products of "
-                f"monomials, more than {_MOST_PAIRS}; take a lower order or fewer inputs at a time"
+                f"order {self.order} with {self.channels} channels (inputs, tangents) needs "
+                f"{number} products of monomials, more than {_MOST_PAIRS}; take a lower order or "
+                "fewer inputs at a time"
             )
         bounds = np.concatenate([[0], self.count])
         first, second, result, counts = [], [], [], []
@@ -208,6 +208,9 @@ class Monomials:
                 )
                 i, j = i.ravel(), j.ravel()
                 rows = np.concatenate([self.members[i, :v], self.members[j, : w - v]], 1)
+                if self._key_degree.shape[1]:
+                    kept = self._exists(rows)
+                    i, j, rows = i[kept], j[kept], rows[kept]
                 first.append(i.astype(np.int32))
                 second.append(j.astype(np.int32))
                 result.append(self.find(rows).astype(np.int32))

@@ -1,0 +1,263 @@
+"""The recursion through all layers, from the inputs to the joint cumulants of the outputs.
+
+Joint cumulants of outputs follow from those of the conditional cumulants Y by total cumulance,
+
+    κ(z_{i₁}(a₁) … z_{i_p}(a_p)) = Σ_π κ(Y_{a_B} : B ∈ π),                                       (1)
+
+π over partitions into blocks of at least two with one output component each.
+
+* A bias that is Gaussian is part of K. One that is not has no small cumulants: a hidden neuron is
+  averaged over it (:class:`~.preactivation.GaussianLaw`), and at the output it adds
+  σ_b^p κ_p(b) to Y of p equal components. The tangents of a bias add its learning rate times σ_b².
+* Channels that are linear combinations of others (copies, or parallel inputs of homogeneous φ) are
+  exactly that at every width: they are expressed by the others, and only those have keys.
+* The first layer's law is exact. Where the input dimension scales with the width, d = ρ₀n, its
+  deterministic Y_k = σ_w^r κ_r(W) d^{1−r/2} · (1/d) Σ_j x_{a₁j} … x_{a_rj} are expanded like all
+  others.
+* Every layer's rule is refined until two levels agree; then the whole recursion runs again with the
+  coarser level everywhere, and the differences are the reported errors.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property, partial
+from itertools import combinations_with_replacement
+
+import numpy as np
+
+from widthwise.algebra.gaussian import Estimate, QuadratureError
+from widthwise.algebra.partitions import set_partitions
+from widthwise.initial.recursion.channels import Channels
+from widthwise.initial.recursion.layer import Layer, key_sizes, weight_cumulant
+from widthwise.initial.recursion.monomials import Block, Key, monomials
+from widthwise.initial.recursion.neuron import Neuron
+from widthwise.initial.recursion.preactivation import (
+    Factors,
+    FirstLayer,
+    GaussianLaw,
+    independent,
+)
+from widthwise.limit.layer import has_gaussian_bias
+from widthwise.model.architecture import MLP
+
+_AIM = {0: 1e-12, 1: 1e-12, 2: 1e-12, 3: 1e-10}
+
+Levels = dict[tuple[int, Factors], int]
+
+
+class Recursion:
+    """Joint cumulants of the outputs, and of their tangents, at a few inputs.
+
+    Args:
+        net: the architecture.
+        x: the inputs (points, inputs); the cost grows quickly with their number.
+        order: P, the highest power of n^{-1/2} kept.
+        tolerance: relative tolerance of the quadratures, ``None`` for the best feasible.
+        tangents: for every replica the inputs where its tangents are needed.
+        input_ratio: ρ₀ = d/n where the input dimension scales with the width.
+    """
+
+    def __init__(
+        self,
+        net: MLP,
+        x: np.ndarray,
+        order: int,
+        tolerance: float | None = None,
+        *,
+        tangents: Sequence[tuple[int, ...]] = (),
+        input_ratio: float | None = None,
+    ):
+        self.channels = Channels(tuple(range(len(x))), tuple(tangents))
+        for l in range(1, net.depth):  # refuse what is too much before any integral
+            _table(self.channels, range(len(x)), key_sizes(net.weight_law[l], order, l), order)
+        first, levels = _Inputs(net, x, order, self.channels, input_ratio), {}
+        law = FirstLayer(net, x, tolerance)
+        self._fine = _Run(net, first, law, tolerance, levels, coarser=False)
+        self._coarse = _Run(net, first, law, tolerance, levels, coarser=True)
+
+    def cumulant(self, channels: Sequence[int], components: Sequence[int]) -> Estimate:
+        """Coefficients of the joint cumulant in powers of n^{-1/2}, and their errors.
+
+        Raises:
+            ValueError: for a law that lacks a moment.
+            QuadratureError: when a tolerance was given and is not reached.
+        """
+        channels, components = tuple(channels), tuple(components)
+        fine = self._fine.output_cumulant(channels, components)
+        coarse = self._coarse.output_cumulant(channels, components)
+        # rounding differs from run to run, so the difference of two is itself uncertain
+        return Estimate(fine, 3 * np.abs(fine - coarse) + 1e-15 * np.abs(fine))
+
+
+class _Inputs:
+    """The step from the inputs to the first hidden layer, whose Y is deterministic."""
+
+    def __init__(
+        self,
+        net: MLP,
+        x: np.ndarray,
+        order: int,
+        channels: Channels,
+        ratio: float | None,
+    ):
+        self.net, self.x, self.order, self.channels = net, x, order, channels
+        self.ratio = ratio
+        self.expanded = ratio is not None
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return key_sizes(self.net.weight_law[0], self.order, 0) if self.expanded else (2,)
+
+    def cumulant(self, block: Block) -> np.ndarray:
+        """κ(Y¹_k, k ∈ block): Y¹ itself for one key, otherwise 0."""
+        total = np.zeros(self.order + 1)
+        if len(block) > 1 or not self.channels.even(block):
+            return total
+        (key,), net = block, self.net
+        r, std = len(key), float(net.weight_std[0])
+        inner = float(np.prod(self.x[[self.channels.inputs[c] for c in key]], axis=0).mean())
+        if self.channels.same_replica(key):
+            limit, slope = net.learning_rate_series(self.x.shape[1], self.ratio)[0]
+            total[0] = std**2 * limit.weight * inner
+            if self.order >= 2:
+                total[2] = std**2 * slope.weight * inner
+        elif r - 2 <= self.order:
+            kappa = weight_cumulant(net.weight_law[0], r, self.order, 0)
+            total[r - 2] = std**r * kappa * inner * (self.ratio or 1.0) ** (1 - r / 2)
+        return total + _constant(net, self.x.shape[1], self.channels, self.order, 0, key)
+
+
+class _Run:
+    """The recursion through all layers with one choice of quadrature levels."""
+
+    def __init__(
+        self,
+        net: MLP,
+        inputs: _Inputs,
+        first: FirstLayer,
+        tolerance: float | None,
+        levels: Levels,
+        *,
+        coarser: bool,
+    ):
+        self.net, self.inputs, self.first, self.order = net, inputs, first, inputs.order
+        self.channels, self.tolerance = inputs.channels, tolerance
+        self.levels, self.coarser = levels, coarser
+
+    @cached_property
+    def last(self) -> Layer:
+        """The step from the last hidden layer to the outputs."""
+        below = self.inputs
+        for l in range(self.net.depth):
+            below = self._layer(l, self._neuron(l, below))
+        assert isinstance(below, Layer)
+        return below
+
+    def output_cumulant(self, channels: Key, components: tuple[int, ...]) -> np.ndarray:
+        """Equation (1)."""
+        total = np.zeros(self.order + 1)
+        for partition in set_partitions(len(channels)):
+            if any(len(B) < 2 or len({components[i] for i in B}) > 1 for B in partition):
+                continue
+            total += self.last.cumulant(_block([channels[i] for i in B] for B in partition))
+        return total
+
+    def _layer(self, l: int, neuron: Neuron) -> Layer:
+        """The step from hidden layer l (from 0) to the layer above."""
+        net, d = self.net, self.first.x.shape[1]
+        limit, _ = net.learning_rate_series(d)[l + 1]
+        constant = partial(_constant, net, d, self.channels, self.order, l + 1)
+        scales = net.weight_law[l + 1], float(net.weight_std[l + 1]), float(limit.weight)
+        return Layer(neuron, *scales, constant, net.ratios[l], l + 1)
+
+    def _neuron(self, l: int, below: "_Inputs | Layer") -> Neuron:
+        """The law of one neuron of hidden layer l (from 0)."""
+        channels, order = self.channels, self.order
+        m, kernel = len(channels.values), np.zeros((len(channels), len(channels)))
+        for key in combinations_with_replacement(range(len(channels)), 2):
+            kernel[key] = kernel[key[::-1]] = below.cumulant((key,))[0]
+        exact = isinstance(below, _Inputs) and not below.expanded
+        values = () if exact else independent(kernel[:m, :m])
+        table = _table(channels, values, below.sizes, order)
+        pivots = (*values, *range(m, len(channels)))
+        cumulants = np.zeros((order + 1, len(table)))
+        for position, block in table.blocks:
+            cumulants[:, position] = below.cumulant(_block([pivots[c] for c in k] for k in block))
+            if len(block) == 1 and len(block[0]) == 2:
+                cumulants[0, position] = 0.0  # δY is Y less its limit
+        law = self.first.gaussian if exact else GaussianLaw(self.net, l, kernel[:m, :m], values)
+        moments = self._exact_moments if law is None else partial(self._refined, law, l)
+        return Neuron(channels, pivots, table, cumulants, kernel, moments)
+
+    def _exact_moments(self, factors: Factors, degree: int) -> np.ndarray:
+        """E[O] over a first layer that is not Gaussian."""
+        assert degree == 0
+        estimate = self.first.moments(factors)
+        if not self.coarser:
+            return estimate.value[:, None]
+        signs = np.random.default_rng(sum(factors)).choice([-1.0, 1.0], len(estimate.value))
+        return (estimate.value + signs * estimate.error)[:, None]
+
+    def _refined(self, law: GaussianLaw, l: int, factors: Factors, degree: int) -> np.ndarray:
+        """E[∂^α O] for products of factors, at the level this run uses."""
+        if self.coarser:
+            if (l, factors) not in self.levels:
+                raise RuntimeError("the coarser run came before the finer one")
+            found = law.moments(factors, degree, max(self.levels[l, factors] - 1, 0))
+            assert found is not None
+            return law.derivatives(found, degree)
+        aim = self.tolerance or _AIM.get(law.rank, 1e-8)
+        best, gap = law.moments(factors, degree, 0), np.inf
+        assert best is not None
+        self.levels[l, factors] = 0
+        for level in range(1, law.levels):
+            finer = law.moments(factors, degree, level)
+            if finer is None:
+                break
+            gap = float(np.max(np.abs(finer - best) / law.sizes(factors)))
+            best, self.levels[l, factors] = finer, level
+            if gap <= aim:
+                break
+        if self.tolerance is not None and gap > self.tolerance:
+            raise QuadratureError(
+                f"layer {l + 1}: Gaussian quadrature in {law.rank} dimensions reached a relative "
+                f"error of {gap:.1e}, not the {self.tolerance:.0e} asked for; pass a larger "
+                "tolerance, or None to accept it"
+            )
+        return law.derivatives(best, degree)
+
+
+def _constant(
+    net: MLP, inputs: int, channels: Channels, order: int, layer: int, key: Key
+) -> np.ndarray:
+    """What the biases of a layer (0 the first, depth the output) add to Y_k."""
+    total, r = np.zeros(order + 1), len(key)
+    if not net.has_bias(layer):
+        return total
+    std = float(net.bias_std[layer])
+    if channels.same_replica(key):
+        limit, slope = net.learning_rate_series(inputs)[layer]
+        total[0] = std**2 * limit.bias
+        if order >= 2:
+            total[2] = std**2 * slope.bias
+    elif all(map(channels.is_value, key)):
+        if layer == net.depth:
+            total[0] = std**r * net.bias_law[layer].cumulant(r)
+        elif r == 2 and has_gaussian_bias(net, layer):
+            total[0] = std**2
+    return total
+
+
+def _table(channels: Channels, values: Sequence[int], sizes: Sequence[int], order: int):
+    """The monomials over the keys of some values and all tangents, by their position there."""
+    chosen = (*values, *range(len(channels.values), len(channels)))
+    place = {c: i for i, c in enumerate(chosen)}
+    keys = tuple(
+        tuple(place[c] for c in key) for size in sizes for key in channels.keys(size, values)
+    )
+    degrees = tuple(channels.degrees[c] for c in chosen)
+    return monomials(keys, degrees, order)
+
+
+def _block(keys) -> Block:
+    """Keys in the one order they are stored in."""
+    return tuple(sorted((tuple(sorted(key)) for key in keys), key=lambda k: (len(k), k)))
