@@ -469,3 +469,20 @@ def test_moments_from_cumulants_by_the_definition():
         assert joint_cumulant(moment, len(members)) == pytest.approx(
             cumulants[0, position], abs=1e-12
         )
+
+
+@pytest.mark.parametrize("angle", [1e-3, 1e-4, 1e-5, 1e-6, 1e-8])
+@pytest.mark.parametrize("activation", ["tanh", "softplus", "relu"])
+def test_near_parallel_inputs(activation, angle):
+    """The cumulants are smooth in the angle; what cannot be told apart has an error that says so."""
+    x = [[1.0, 0.0], [np.cos(angle), np.sin(angle)], [np.cos(0.03), np.sin(0.03)]]
+    net = ww.MLP(2, activation, 1.2, 0.2, ("gaussian", "uniform", "uniform"), bias_law="uniform")
+    c = ww.output_cumulants(net, x, order=4)
+    same = c.cumulant((0, 0, 0, 0)).coefficients
+    near = c.cumulant((0, 0, 1, 1))
+    farther = c.cumulant((0, 0, 2, 2)).coefficients
+    expected = same + (farther - same) * (angle / 0.03) ** 2
+    slack = 3e-3 * angle * np.abs(same) + 1e-11 * np.abs(same).max()
+    assert (np.abs(near.coefficients - expected) <= near.error + slack).all()
+    if activation != "relu":
+        assert (near.error <= 1e-9 * np.abs(same).max()).all()

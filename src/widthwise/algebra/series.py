@@ -38,6 +38,8 @@ def product(
     a: Float[np.ndarray, "orders *shape"], b: Float[np.ndarray, "orders *shape"]
 ) -> Float[np.ndarray, "orders *shape"]:
     """Coefficients of the product of truncated series: Σ_j a_j b_{k−j}, elementwise in the rest."""
+    if a.ndim == b.ndim == 1:
+        return np.convolve(a, b)[: len(a)]
     result = np.zeros(np.broadcast_shapes(a.shape, b.shape))
     for k in range(len(a)):
         for j in range(k + 1):

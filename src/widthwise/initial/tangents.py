@@ -1,4 +1,4 @@
-r"""The neural tangent kernel of a network of width n at initialization: mean, covariance, cumulants.
+r"""The neural tangent kernel at width n and initialization: mean, covariance, cumulants.
 
 For a random direction v_c ~ N(0, 1) of the parameters, scaled by the roots of the learning rates,
 the tangent ż^c = v_c · ∇_θ f is one more random output of the network, and Θ = E_v[ż ż]. Joint
@@ -114,9 +114,7 @@ class NTKStatistics:
         for row in sorted({*rows, *sum(pairs, ())}):
             distinct.setdefault(x[row].tobytes(), row)
         inputs = tuple(distinct.values())
-        place = {
-            row: inputs.index(distinct[x[row].tobytes()]) for row in {*rows, *sum(pairs, ())}
-        }
+        place = {row: inputs.index(distinct[x[row].tobytes()]) for row in {*rows, *sum(pairs, ())}}
         count = len(rows)
         variables = sorted((place[row], part) for row, part in zip(rows, parts, strict=False))
         tangents = sorted(

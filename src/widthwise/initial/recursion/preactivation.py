@@ -2,18 +2,21 @@
 
 What is averaged are products of r features φ(z_a) and s slopes φ'(z_b), for all choices of the
 inputs a and b at once: :class:`Factors` counts them. Beyond the first layer the law is Gaussian,
-with a bias that need not be, and E[∂^α O] is a Hermite moment (:class:`GaussianLaw`); the first
-layer's law is exact (:class:`FirstLayer`), and no derivative is needed there.
+with a bias that need not be, and E[∂^α O] is a Hermite moment (:class:`GaussianLaw`), unless two
+inputs are so close that Hermite moments lose digits: then smooth activations are differentiated.
+The first layer's law is exact (:class:`FirstLayer`), and no derivative is needed there.
 """
 
 from collections.abc import Callable
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from itertools import combinations_with_replacement
+from math import factorial
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
+from widthwise.algebra import taylor
 from widthwise.algebra.gaussian import Estimate
 from widthwise.algebra.hermite import (
     NestedRule,
@@ -35,7 +38,9 @@ _STEPS = tuple(0.5 * 2 ** (-k / 2) for k in range(11))
 _PANEL_NODES = (7, 10, 14, 20, 28, 40)
 _BIAS_NODES = (12, 16, 22, 32, 44, 64, 90, 128, 180, 256, 360)
 _MOST_NODES = 2.5e7
-_DEPENDENT = 1e-12  # a conditional variance below this part of the variance is rounding
+ROUNDING = 1e-14  # a conditional variance below this part of the variance is none
+_MOST_LOSS = 1e4  # how much rounding Hermite moments may be enlarged by
+_MOST_DIFFERENTIATED = 3
 _COLUMNS_AT_ONCE = 8
 
 
@@ -77,13 +82,15 @@ class GaussianLaw:
         net: the architecture.
         layer: the hidden layer, from 0.
         covariance: K, with the bias in it if that is Gaussian.
-        pivots: linearly independent inputs; empty for whichever, where no derivative is asked.
+        pivots: linearly independent inputs; by default whichever, where no derivative is asked.
     """
 
-    def __init__(self, net: MLP, layer: int, covariance: np.ndarray, pivots: tuple[int, ...] = ()):
+    def __init__(
+        self, net: MLP, layer: int, covariance: np.ndarray, pivots: tuple[int, ...] | None = None
+    ):
         self.moments = lru_cache(maxsize=None)(self._moments)
         self.activation: Activation = net.activation
-        chosen = list(pivots or independent(covariance))
+        chosen = list(independent(covariance, ROUNDING).inputs if pivots is None else pivots)
         inner = covariance[np.ix_(chosen, chosen)]
         self.factor = np.linalg.cholesky(inner) if chosen else np.zeros((0, 0))
         # every input as a combination of the chosen ones
@@ -94,6 +101,7 @@ class GaussianLaw:
         )
         combination[chosen] = np.eye(len(chosen))
         self.rows = combination @ self.factor
+        self.std = np.sqrt(np.diag(inner))
         self.bias: tuple[float, Law] | None = None
         if not has_gaussian_bias(net, layer):
             self.bias = float(net.bias_std[layer]), net.bias_law[layer]
@@ -108,9 +116,26 @@ class GaussianLaw:
         """How many levels of refinement there are."""
         return len(_PANEL_NODES if self.activation.kinks else _STEPS)
 
+    def loss(self, degree: int) -> float:
+        """How much E[∂^α O] from Hermite moments enlarges rounding, |α| ≤ degree."""
+        if not self.rank:
+            return 1.0
+        return float(np.max(self.std / np.diag(self.factor)) ** degree)
+
+    def _differentiated(self, degree: int) -> bool:
+        """Whether derivatives of φ are taken instead of Hermite moments."""
+        independent_inputs = self.rank == len(self.rows) <= _MOST_DIFFERENTIATED
+        smooth = self.activation.smooth and independent_inputs
+        return smooth and self.loss(degree) > _MOST_LOSS
+
     def _moments(self, factors: Factors, degree: int, level: int) -> np.ndarray | None:
-        """Normalized Hermite moments c_γ of the products of factors; None beyond memory."""
+        """Normalized moments of the products of factors; None beyond memory.
+
+        They are Hermite moments c_γ, or E[∂^α O] ∏ std^α/√α!.
+        """
         kinks, activation = self.activation.kinks, self.activation
+        if self._differentiated(degree):
+            return self._derivative_moments(factors, degree, level)
         fineness = _PANEL_NODES[level] if kinks else _STEPS[level]
         rule = NestedRule(kinks, fineness, reach(degree + 2 * sum(factors)))
         if level > 1 and nodes_of(self.rows, rule) > _MOST_NODES:
@@ -127,6 +152,39 @@ class GaussianLaw:
         if parity is not None and law.symmetric:
             total = total * (multi_indices(self.rank, degree).sum(1) % 2 == parity)
         return np.asarray(total)
+
+    def _derivative_moments(self, factors: Factors, degree: int, level: int) -> np.ndarray | None:
+        if level > 1 and (2 * reach(degree) / _STEPS[level]) ** self.rank > _MOST_NODES / 50:
+            return None
+        z, weights = taylor.nodes(self.factor, _STEPS[level], reach(2 * sum(factors)))
+        if self.bias is None:
+            total = self._taylor_products(factors, degree, z, weights)
+        else:
+            scale, law = self.bias
+            total = 0.0
+            for b, weight in zip(*law.quadrature(_BIAS_NODES[level]), strict=True):
+                total += self._taylor_products(factors, degree, z + scale * b, weight * weights)
+        alphas = multi_indices(self.rank, degree)
+        factorials = np.array([factorial(k) for k in range(degree + 1)], dtype=float)
+        return total * (np.sqrt(factorials)[alphas] * self.std**alphas).prod(1)
+
+    def _taylor_products(self, factors: Factors, degree: int, z, weights) -> np.ndarray:
+        """E[∂^α O]/α! of all choices."""
+        alphas, tables = multi_indices(self.rank, degree), []
+        for column in z.T:
+            base = taylor.taylor_coefficients(self.activation.function, column, degree + 1)
+            slope = base[1:] * np.arange(1, degree + 2)[:, None]
+            tables.append(lru_cache(maxsize=None)(partial(_taylor_factor, base[:-1], slope)))
+        return np.stack(
+            [
+                taylor.product_derivatives(
+                    [tables[a](values.count(a), slopes.count(a)) for a in range(len(tables))],
+                    weights,
+                    alphas,
+                )
+                for values, slopes in factors.every(len(tables))
+            ]
+        )
 
     def sizes(self, factors: Factors) -> Float[np.ndarray, "choices 1"]:
         """∏ √E φ(z_a)² ∏ √E φ'(z_b)², the size of every product, to a digit or two."""
@@ -146,6 +204,10 @@ class GaussianLaw:
 
     def derivatives(self, moments: np.ndarray, degree: int) -> np.ndarray:
         """E[∂^α O] with respect to the chosen inputs."""
+        if self._differentiated(degree):
+            alphas = multi_indices(self.rank, degree)
+            factorials = np.array([factorial(k) for k in range(degree + 1)], dtype=float)
+            return moments * (np.sqrt(factorials)[alphas] / self.std**alphas).prod(1)
         return to_derivatives(moments, self.factor, degree) if degree else moments[:, :1]
 
 
@@ -224,6 +286,13 @@ def _products(
     return values
 
 
+def _taylor_factor(base: np.ndarray, slope: np.ndarray, values: int, slopes: int) -> np.ndarray:
+    """Taylor coefficients of φ^values φ'^slopes."""
+    return taylor.multiplied(
+        taylor.power_coefficients(base, values), taylor.power_coefficients(slope, slopes)
+    )
+
+
 def _evaluated(function: Callable, z: np.ndarray) -> np.ndarray:
     """A function at all entries, in pieces of a few sizes so that JAX compiles few programs."""
     flat = z.ravel()
@@ -234,20 +303,42 @@ def _evaluated(function: Callable, z: np.ndarray) -> np.ndarray:
     return np.concatenate(pieces)[: len(flat)].reshape(z.shape)
 
 
-def independent(covariance: np.ndarray) -> tuple[int, ...]:
-    """Linearly independent inputs that span all: pivoted Cholesky of the correlations."""
+class Pivots(NamedTuple):
+    """Linearly independent inputs that span all others, up to a part of their deviation.
+
+    Args:
+        inputs: the independent ones.
+        missed: the largest conditional standard deviation left out, relative to the deviation.
+    """
+
+    inputs: tuple[int, ...]
+    missed: float
+
+
+def independent(covariance: np.ndarray, threshold: float) -> Pivots:
+    """Pivoted Cholesky of the correlations, until conditional variances fall to the threshold."""
     variance = np.diag(covariance)
     std = np.sqrt(np.maximum(variance, 0.0))
     alive = std > 1e-12 * std.max(initial=0.0)
     scale = np.where(alive, std, 1.0)
     residual = np.where(alive[:, None] & alive, covariance / np.outer(scale, scale), 0.0)
-    chosen: list[int] = []
+    chosen, missed = [], 0.0
     while len(chosen) < len(residual):
         pivot = int(np.argmax(np.diag(residual)))
-        if residual[pivot, pivot] <= _DEPENDENT:
+        if residual[pivot, pivot] <= threshold:
+            missed = float(residual[pivot, pivot])
             break
         chosen.append(pivot)
         column = residual[pivot] / np.sqrt(residual[pivot, pivot])
         residual = residual - np.outer(column, column)
         residual[pivot] = residual[:, pivot] = 0.0
-    return tuple(sorted(chosen))
+    return Pivots(tuple(sorted(chosen)), missed**0.5 if missed > ROUNDING else 0.0)
+
+
+def dependence(activation: Activation, order: int) -> float:
+    """The conditional variance below which inputs count as dependent.
+
+    Rounding, if φ is smooth. Otherwise Hermite moments lose P factors of the conditional deviation
+    δ, and where that costs more digits than δ has, the closer inputs are taken to be dependent.
+    """
+    return ROUNDING if activation.smooth else max(1e-12, 10 ** (-34 / (order + 1)))

@@ -10,7 +10,8 @@ Joint cumulants of outputs follow from those of the conditional cumulants Y by t
   averaged over it (:class:`~.preactivation.GaussianLaw`), and at the output it adds
   σ_b^p κ_p(b) to Y of p equal components. The tangents of a bias add its learning rate times σ_b².
 * Channels that are linear combinations of others (copies, or parallel inputs of homogeneous φ) are
-  exactly that at every width: they are expressed by the others, and only those have keys.
+  exactly that at every width: they are expressed by the others, and only those have keys. So are
+  inputs closer than Hermite moments can tell apart, at an error that is reported.
 * The first layer's law is exact. Where the input dimension scales with the width, d = ρ₀n, its
   deterministic Y_k = σ_w^r κ_r(W) d^{1−r/2} · (1/d) Σ_j x_{a₁j} … x_{a_rj} are expanded like all
   others.
@@ -34,6 +35,7 @@ from widthwise.initial.recursion.preactivation import (
     Factors,
     FirstLayer,
     GaussianLaw,
+    dependence,
     independent,
 )
 from widthwise.limit.layer import has_gaussian_bias
@@ -85,7 +87,8 @@ class Recursion:
         fine = self._fine.output_cumulant(channels, components)
         coarse = self._coarse.output_cumulant(channels, components)
         # rounding differs from run to run, so the difference of two is itself uncertain
-        return Estimate(fine, 3 * np.abs(fine - coarse) + 1e-15 * np.abs(fine))
+        relative = 1e-15 + len(channels) * self._fine.missed
+        return Estimate(fine, 3 * np.abs(fine - coarse) + relative * np.abs(fine))
 
 
 class _Inputs:
@@ -110,9 +113,9 @@ class _Inputs:
     def cumulant(self, block: Block) -> np.ndarray:
         """κ(Y¹_k, k ∈ block): Y¹ itself for one key, otherwise 0."""
         total = np.zeros(self.order + 1)
-        if len(block) > 1 or not self.channels.even(block):
+        if len(block) != 1 or not self.channels.even(block):
             return total
-        (key,), net = block, self.net
+        key, net = block[0], self.net
         r, std = len(key), float(net.weight_std[0])
         inner = float(np.prod(self.x[[self.channels.inputs[c] for c in key]], axis=0).mean())
         if self.channels.same_replica(key):
@@ -141,7 +144,7 @@ class _Run:
     ):
         self.net, self.inputs, self.first, self.order = net, inputs, first, inputs.order
         self.channels, self.tolerance = inputs.channels, tolerance
-        self.levels, self.coarser = levels, coarser
+        self.levels, self.coarser, self.missed = levels, coarser, 0.0
 
     @cached_property
     def last(self) -> Layer:
@@ -176,7 +179,11 @@ class _Run:
         for key in combinations_with_replacement(range(len(channels)), 2):
             kernel[key] = kernel[key[::-1]] = below.cumulant((key,))[0]
         exact = isinstance(below, _Inputs) and not below.expanded
-        values = () if exact else independent(kernel[:m, :m])
+        values: tuple[int, ...] = ()
+        if not exact:
+            threshold = dependence(self.net.activation, order)
+            values, missed = independent(kernel[:m, :m], threshold)
+            self.missed = max(self.missed, missed)
         table = _table(channels, values, below.sizes, order)
         pivots = (*values, *range(m, len(channels)))
         cumulants = np.zeros((order + 1, len(table)))
@@ -184,7 +191,9 @@ class _Run:
             cumulants[:, position] = below.cumulant(_block([pivots[c] for c in k] for k in block))
             if len(block) == 1 and len(block[0]) == 2:
                 cumulants[0, position] = 0.0  # δY is Y less its limit
-        law = self.first.gaussian if exact else GaussianLaw(self.net, l, kernel[:m, :m], values)
+        law = self.first.gaussian
+        if not exact:
+            law = GaussianLaw(self.net, l, kernel[:m, :m], values)
         moments = self._exact_moments if law is None else partial(self._refined, law, l)
         return Neuron(channels, pivots, table, cumulants, kernel, moments)
 
