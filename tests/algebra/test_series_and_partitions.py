@@ -102,3 +102,56 @@ def test_divided_differences_against_fifty_digits(nodes, t):
         exact = float(column[0])
     value = float(divided_differences(t, np.array(nodes)))
     assert value == pytest.approx(exact, rel=1e-12, abs=1e-300)
+
+
+def test_diagnosis_of_a_sum_taken_too_far():
+    series = Series([1.0, 0.0, 2.0, 0.0, -600.0], [0.0, 0.0, 1e-9, 0.0, 1e-3])
+    fine = series.diagnose(10**6)
+    assert fine.warnings == ()
+    assert str(fine) == "nothing speaks against this sum"
+    assert fine.value == series.at(10**6)
+    assert fine.numerical_error == pytest.approx(1e-15 + 1e-15)
+    too_far = series.diagnose(16)
+    assert too_far.optimal_order == 1
+    assert "the sum to order 4 is worse; use order=1" in str(too_far)
+    assert series.diagnose(16, order=1).warnings == ()
+
+
+def test_diagnosis_of_a_small_width_and_of_lost_digits():
+    assert "is small for this series" in str(Series([1.0, 0.0, 20.0, 0.0, 9.0]).diagnose(2))
+    lost = Series([1.0, 0.0, 2.0, 0.0, 1.0], [0.0, 0.0, 0.5, 0.0, 0.1]).diagnose(100)
+    assert "the coefficient of n^(-2/2), 2, is known to 5e-01 only" in str(lost)
+    with pytest.raises(ValueError, match="order 7 was asked"):
+        Series([1.0]).diagnose(16, order=7)
+
+
+@pytest.mark.parametrize("power", [0, 3])
+def test_pade_of_a_stieltjes_series(power):
+    """∫ e^{−u} / (1 + u/n) du = Σ (−1)^k k! n^{−k}, whose truncations are useless at n = 2."""
+    n, terms = 2, 10
+    exact = float(n * mpmath.exp(n) * mpmath.e1(n))
+    c = np.zeros(2 * terms + power)
+    c[power::2] = [(-1) ** k * float(mpmath.factorial(k)) for k in range(terms)]
+    resummed = Series(c).pade(n)
+    assert resummed.safe
+    assert resummed.reason == ""
+    true = exact * n ** (-power / 2)
+    assert abs(resummed.value - true) <= resummed.error
+    assert abs(resummed.value - true) < 2e-3
+    assert abs(Series(c).optimal(n).value - true) > 0.05
+
+
+def test_pade_says_when_it_is_unsafe():
+    growing = np.zeros(17)
+    growing[::2] = [float(mpmath.factorial(k)) for k in range(9)]
+    pole = Series(growing).pade(2)
+    assert not pole.safe
+    assert "pole" in pole.reason
+    assert "needs three terms, the series has 2" in Series([0.0, 1.0, 2.0]).pade(9).reason
+    geometric = Series(0.5 ** np.arange(6)).pade(4)  # 1/(1 − 1/4), a singular system
+    assert not geometric.safe
+    alternating = np.zeros(17)
+    alternating[::2] = [(-1) ** k * float(mpmath.factorial(k)) for k in range(9)]
+    noisy = Series(alternating, 0.9 * np.abs(alternating)).pade(2)
+    assert not noisy.safe
+    assert "numerical errors" in noisy.reason

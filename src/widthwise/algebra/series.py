@@ -18,6 +18,33 @@ from jaxtyping import Float
 
 from widthwise import _checks as checks
 from widthwise._vocabulary import ArrayLike
+from widthwise.algebra.resummation import Resummation, pade
+
+_LARGE = 0.5  # of the value: a remainder to warn of
+_FEW_DIGITS = 1e-6
+
+
+class Diagnosis(NamedTuple):
+    """What speaks against the sum of a series at one width; ``str()`` says it in sentences.
+
+    Args:
+        value: the sum to ``order``.
+        order: the last order summed.
+        optimal_order: the order before the smallest term.
+        remainder: the estimated error of the sum to the optimal order.
+        numerical_error: what the errors of the coefficients do to ``value``.
+        warnings: sentences, none if all is well.
+    """
+
+    value: float
+    order: int
+    optimal_order: int
+    remainder: float
+    numerical_error: float
+    warnings: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(self.warnings) or "nothing speaks against this sum"
 
 
 class Truncation(NamedTuple):
@@ -129,6 +156,47 @@ class Series:
         numerical = np.abs(self.error[: order + 1]) @ self._powers(width)[: order + 1]
         error = self.remainder(width) + float(numerical)
         return Truncation(self.at(width, order), error, order)
+
+    def diagnose(self, width: float, order: int | None = None) -> Diagnosis:
+        """Whether the sum to ``order`` (all terms by default) can be believed at width n.
+
+        Example:
+            >>> from widthwise.algebra.series import Series
+            >>> print(Series([1.0, 0.0, 2.0, 0.0, -600.0]).diagnose(width=16))
+            at width 16 the terms grow after order 1: the sum to order 4 is worse; use order=1
+        """
+        last, best = self.order if order is None else order, self.optimal_order(width)
+        value, remainder = self.at(width, last), self.remainder(width)
+        terms, errors = np.abs(self.terms(width)), np.abs(self.error) * self._powers(width)
+        numerical = float(errors[: last + 1].sum())
+        warnings = []
+        if last > best and np.any(terms[best + 1 : last + 1] > errors[best + 1 : last + 1]):
+            warnings.append(
+                f"at width {width:g} the terms grow after order {best}: the sum to order {last} is "
+                f"worse; use order={best}"
+            )
+        if remainder > _LARGE * abs(self.at(width, best)):
+            warnings.append(
+                f"width {width:g} is small for this series: what it leaves out may be "
+                f"{remainder:.1e}, against a value of {self.at(width, best):.1e}"
+            )
+        unclear = np.flatnonzero(errors[: last + 1] > max(remainder, _FEW_DIGITS * abs(value)))
+        for k in unclear[:1]:
+            warnings.append(
+                f"the coefficient of n^({-k}/2), {self.coefficients[k]:.6g}, is known to "
+                f"{self.error[k]:.0e} only: inputs that are nearly parallel, or too many at once"
+            )
+        return Diagnosis(value, last, best, remainder, numerical, tuple(warnings))
+
+    def pade(self, width: float) -> Resummation:
+        """The series resummed at width n by a Padé approximant, which says whether it is safe.
+
+        Example:
+            >>> from widthwise.algebra.series import Series
+            >>> Series([1.0, 0.0, -1.0, 0.0, 2.0, 0.0, -6.0, 0.0, 24.0]).pade(width=4).safe
+            True
+        """
+        return pade(self.coefficients, self.error, float(checks.width(width)) ** -0.5)
 
     def shift(self, powers: int) -> "Series":
         """n^{-powers/2} times the series, truncated at the same order."""
