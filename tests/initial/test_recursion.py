@@ -486,3 +486,36 @@ def test_near_parallel_inputs(activation, angle):
     assert (np.abs(near.coefficients - expected) <= near.error + slack).all()
     if activation != "relu":
         assert (near.error <= 1e-9 * np.abs(same).max()).all()
+
+
+@pytest.mark.parametrize(
+    ("net", "orders"),
+    [
+        (ww.MLP(1, "tanh", 1.2, 0.3, "exponential", bias_law="uniform"), (1, 2, 3, 4)),
+        (ww.MLP(2, "erf", 1.3, 0.0, "uniform"), (2, 4)),
+    ],
+)
+def test_a_first_layer_expanded_in_its_own_width(net, orders):
+    """Against the exact first layer of d = 2n inputs: the error falls as n^{-(P+1)/2}."""
+    widths, tiles = (16, 64, 256), np.array([1.3, -0.4, 0.9, 1.6])
+    truth, series = [], {}
+    for n in widths:
+        x = np.tile(tiles, n // 2)[None]
+        exact = ww.output_cumulants(net, x, order=8).cumulant((0, 0))
+        truth.append(exact.at(n))
+        if n == widths[0]:
+            for P in orders:
+                c = ww.output_cumulants(net, x, order=P, input_ratio=2.0)
+                series[P] = c.cumulant((0, 0))
+    for P in orders:
+        assert not series[P].exact
+        errors = np.abs([series[P].at(n) - t for n, t in zip(widths, truth, strict=True)])
+        symmetric = net.weight_law[0].symmetric
+        rate = P / 2 + 1 if symmetric else (P + 1) / 2
+        measured = np.log(errors[1] / errors[2]) / np.log(4)
+        assert measured > rate - 0.25, (P, errors)
+
+
+def test_a_bad_input_ratio_is_refused():
+    with pytest.raises(ValueError, match="input_ratio"):
+        ww.output_cumulants(ww.MLP(1, "tanh"), [[1.0]], input_ratio=-1.0)

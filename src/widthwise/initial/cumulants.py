@@ -23,12 +23,14 @@ class OutputCumulants:
         x: data (points, inputs).
         order: P, the highest power of n^{-1/2} kept.
         tolerance: relative tolerance of the quadratures, ``None`` for the best attainable.
+        input_ratio: d/n where the input dimension scales with the width, else ``None``.
     """
 
     net: MLP
     x: Points
     order: int
     tolerance: float | None = None
+    input_ratio: float | None = None
 
     def cumulant(self, points: Sequence[int], components: Sequence[int] | None = None) -> Series:
         """Joint cumulant of the outputs at rows ``points`` of the data.
@@ -50,7 +52,7 @@ class OutputCumulants:
         coefficients, errors = np.zeros((2, self.order + 1))
         if r == 1:
             return Series(coefficients, errors, exact=True)
-        if self.net.depth > 1:
+        if self.net.depth > 1 or self.input_ratio is not None:
             return self._deep(rows, parts)
         if r - 2 <= self.order:
             neuron = self._shallow.cumulant(rows, parts)
@@ -74,7 +76,11 @@ class OutputCumulants:
     def _recursion(self):
         return lru_cache(maxsize=1024)(
             lambda inputs: Recursion(
-                self.net, np.asarray(self.x)[list(inputs)], self.order, self.tolerance
+                self.net,
+                np.asarray(self.x)[list(inputs)],
+                self.order,
+                self.tolerance,
+                input_ratio=self.input_ratio,
             )
         )
 
@@ -98,7 +104,12 @@ class OutputCumulants:
 
 
 def output_cumulants(
-    net: MLP, x: ArrayLike, order: int = 4, *, tolerance: float | None = None
+    net: MLP,
+    x: ArrayLike,
+    order: int = 4,
+    *,
+    tolerance: float | None = None,
+    input_ratio: float | None = None,
 ) -> OutputCumulants:
     """Joint cumulants of the outputs at initialization as series in n^{-1/2}.
 
@@ -114,12 +125,15 @@ def output_cumulants(
         order: P, the highest power of n^{-1/2} kept.
         tolerance: relative tolerance of the quadratures; by default the best attainable, with the
             error reached reported by every series.
+        input_ratio: ρ₀ where the input dimension is d = ρ₀n and grows with the width; then the
+            first layer is expanded like all others, with x standing for data of any such d. By
+            default d is fixed and the first layer's law is exact; do not give a ratio for that.
 
     Returns:
         :class:`OutputCumulants`; ask it for ``cumulant((0, 0, 1, 1))``.
 
     Raises:
-        ValueError: for bad shapes or a negative order.
+        ValueError: for bad shapes, a negative order or a ratio that is not positive.
 
     Example:
         >>> import jax; jax.config.update("jax_enable_x64", True)
@@ -133,4 +147,5 @@ def output_cumulants(
     """
     checks.require_x64()
     x = np.asarray(checks.points(x))
-    return OutputCumulants(net, x, checks.order(order), tolerance)
+    ratio = None if input_ratio is None else checks.positive(input_ratio, "input_ratio")
+    return OutputCumulants(net, x, checks.order(order), tolerance, ratio)

@@ -42,12 +42,14 @@ class NTKStatistics:
         x: data (points, inputs).
         order: P, the highest power of n^{-1/2} kept.
         tolerance: relative tolerance of the quadratures, ``None`` for the best attainable.
+        input_ratio: d/n where the input dimension scales with the width, else ``None``.
     """
 
     net: MLP
     x: Points
     order: int
     tolerance: float | None = None
+    input_ratio: float | None = None
 
     def mean(self, a: int, b: int, components: Sequence[int] = (0, 0)) -> Series:
         """E Θ_{kl}(x_a, x_b), the components (k, l) being output components.
@@ -133,8 +135,12 @@ class NTKStatistics:
 
     def _exact(self, entries: int, outputs: int) -> bool:
         """Whether the series is a single term and holds it."""
-        shallow = self.net.depth == 1 and self.net.parametrization == "ntk"
-        return shallow and 2 * entries + outputs - 2 <= self.order
+        one_layer = self.net.depth == 1 and self.input_ratio is None
+        return (
+            one_layer
+            and self.net.parametrization == "ntk"
+            and 2 * entries + outputs - 2 <= self.order
+        )
 
     @cached_property
     def _recursion(self):
@@ -145,6 +151,7 @@ class NTKStatistics:
                 self.order,
                 self.tolerance,
                 tangents=tangents,
+                input_ratio=self.input_ratio,
             )
         )
 
@@ -175,7 +182,12 @@ def _in_twos(parts: tuple[int, ...]) -> list[tuple[int, int]]:
 
 
 def ntk_statistics(
-    net: MLP, x: ArrayLike, order: int = 4, *, tolerance: float | None = None
+    net: MLP,
+    x: ArrayLike,
+    order: int = 4,
+    *,
+    tolerance: float | None = None,
+    input_ratio: float | None = None,
 ) -> NTKStatistics:
     """Mean, covariance and cumulants of the finite-width NTK at initialization.
 
@@ -189,12 +201,14 @@ def ntk_statistics(
         order: P, the highest power of n^{-1/2} kept; covariances start at n^{-1}.
         tolerance: relative tolerance of the quadratures; by default the best attainable, with the
             error reached reported by every series.
+        input_ratio: ρ₀ where the input dimension d = ρ₀n grows with the width, as in
+            :func:`output_cumulants`.
 
     Returns:
         :class:`NTKStatistics`; ask it for ``mean(a, b)`` and ``covariance((a, b), (c, d))``.
 
     Raises:
-        ValueError: for bad shapes or a negative order.
+        ValueError: for bad shapes, a negative order or a ratio that is not positive.
 
     Example:
         >>> import jax; jax.config.update("jax_enable_x64", True)
@@ -206,4 +220,5 @@ def ntk_statistics(
     """
     checks.require_x64()
     x = np.asarray(checks.points(x))
-    return NTKStatistics(net, x, checks.order(order), tolerance)
+    ratio = None if input_ratio is None else checks.positive(input_ratio, "input_ratio")
+    return NTKStatistics(net, x, checks.order(order), tolerance, ratio)
