@@ -83,3 +83,41 @@ def test_wrong_types_are_named_too(unchecked):
         ww.MLP(1, bias_std="big")
     with pytest.raises(ValueError, match=r"or a function, got 3\.0"):
         ww.MLP(1, activation=3.0)
+
+
+def test_biases_that_scale_with_the_fan_in_are_constant_ones_at_one_width():
+    net = ww.MLP(2, "tanh", 1.2, 0.7, ratios=(2.0, 0.5), bias_scaling="fan_in")
+    sized = net.at_width(16, inputs=3)
+    assert sized.bias_scaling == "constant"
+    assert sized.bias_std == pytest.approx((0.7 / 3**0.5, 0.7 / 32**0.5, 0.7 / 8**0.5))
+    assert net.at_width(np.inf, inputs=3).bias_std == pytest.approx((0.7 / 3**0.5, 0.0, 0.0))
+    parameters, x = net.init(jax.random.key(0), 16, 3), jnp.array([[1.0, 0.2, -0.4], [0.3, 1, 2]])
+    outputs = np.asarray(sized.apply(parameters, x))
+    assert np.asarray(net.apply(parameters, x)) == pytest.approx(outputs, rel=1e-14)
+    assert np.asarray(ww.empirical_ntk(net, parameters, x)) == pytest.approx(
+        np.asarray(ww.empirical_ntk(jax.tree_util.Partial(sized.apply), parameters, x)), rel=1e-12
+    )
+    constant = ww.MLP(1)
+    assert constant.at_width(5, 2) is constant
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_an_unknown_bias_scaling_is_refused():
+    with pytest.raises(ValueError, match="bias_scaling must be"):
+        ww.MLP(1, bias_scaling="none")
+
+
+def test_default_networks_of_other_libraries():
+    """Bounds of PyTorch's Linear: ±1/√fan_in for weights and biases. Flax: truncated, no bias."""
+    torch = ww.MLP.like_torch(depth=2)
+    x = jnp.zeros((1, 4))
+    parameters = torch.init(jax.random.key(0), 100, 4)
+    effective = torch.weight_std[1] / 100**0.5 * parameters[1].weight
+    assert float(jnp.abs(effective).max()) == pytest.approx(0.1, rel=1e-3)
+    only_bias = torch.apply((parameters[0]._replace(weight=parameters[0].weight * 0),), x)
+    assert float(jnp.abs(only_bias).max()) == pytest.approx(0.5, rel=0.05)
+    rates = torch.learning_rates(100, 4)
+    assert rates[1].bias == pytest.approx(3.0)  # moves σ_b b/√n at the rate 1/n
+    flax = ww.MLP.like_flax(depth=1)
+    assert flax.weight_law[0].support == pytest.approx((-2.2737, 2.2737), abs=1e-4)
+    assert not flax.has_bias(0)

@@ -171,7 +171,7 @@ class _Study:
         latest = int(np.argmax((each.value**2).mean(-1)))
         whole = estimators.root_mean_square(np.sqrt(squares[:, latest].mean(-1)))
         mean = estimators.mean(np.asarray(runs.outputs))
-        fourth = estimators.fourth_cumulant(net, width, moments)
+        fourth = estimators.fourth_cumulant(self._sized(width), width, moments)
         law = self._law_at(width, moments)
         result = AtWidth(
             width=width,
@@ -203,7 +203,7 @@ class _Study:
     def _law_at(self, width: int, moments: ConditionalMoments) -> dict:
         """Distances of the measured law from the GP's and from the corrected one."""
         gaussian = norm.cdf(self.z / self.std)
-        measured = estimators.distribution(self.net, moments, self.z, self.variance)
+        measured = estimators.distribution(self._sized(width), moments, self.z, self.variance)
         distance = estimators.wasserstein(measured, gaussian, self.z)
         law = {
             "distance_to_gp": _measured(distance),
@@ -222,13 +222,17 @@ class _Study:
     @property
     def variance(self) -> float | None:
         """The output's variance where it is the limit's at every width: one hidden layer."""
-        return self.std**2 if self.net.depth == 1 else None
+        constant = self.net.depth == 1 and self.net.bias_scaling == "constant"
+        return self.std**2 if constant else None
+
+    def _sized(self, width: int) -> MLP:
+        return self.net.at_width(width, self.x.shape[1])
 
     def _density(self, width: int, order: int | None, moments: ConditionalMoments) -> Density:
         z = self.z[np.abs(self.z) <= 4.5 * self.std][::3]
         gaussian = np.exp(-((z / self.std) ** 2) / 2) / (self.std * np.sqrt(2 * np.pi))
         corrected = None if self.corrected is None else self.corrected.pdf(z, width, order)
-        measured = estimators.density(self.net, moments, z, self.variance)
+        measured = estimators.density(self._sized(width), moments, z, self.variance)
         return Density(
             width,
             z,

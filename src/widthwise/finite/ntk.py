@@ -79,6 +79,7 @@ def mlp_ntk(
     net: MLP, parameters: Parameters, x: Array, x2: Array, width: int
 ) -> Float[Array, "points points2"]:
     """The layerwise formula for one network of width n."""
+    net = net.at_width(width, x.shape[1])
     rates = net.learning_rates(width, x.shape[1])
     rows, columns = _features(net, parameters, x), _features(net, parameters, x2)
     theta = jnp.zeros((len(x), len(x2)))

@@ -57,8 +57,10 @@ class OutputCumulants:
         if r - 2 <= self.order:
             neuron = self._shallow.cumulant(rows, parts)
             coefficients[r - 2], errors[r - 2] = neuron.value, neuron.error
-        coefficients[0] += self._shallow.bias_cumulant(parts)
-        return Series(coefficients, errors, exact=r - 2 <= self.order)
+        power, bias = self._shallow.bias_cumulant(parts)
+        if power <= self.order:
+            coefficients[power] += bias
+        return Series(coefficients, errors, exact=max(r - 2, power) <= self.order)
 
     def _deep(self, rows: tuple[int, ...], parts: tuple[int, ...]) -> Series:
         """By the recursion on the distinct inputs alone: the others do not change the cumulant."""

@@ -179,6 +179,7 @@ def edgeworth(
 def _has_edgeworth_series(net: MLP) -> None:
     """Raise unless the limit is Gaussian and the law not on a lattice, by what is known at once."""
     last = net.depth
+    net = net.at_width(np.inf, inputs=1)
     if net.has_bias(last) and not isinstance(net.bias_law[last], Gaussian):
         raise ValueError(
             f"the output bias has the law {net.bias_law[last].name}, so the limit n → ∞ is not "

@@ -7,8 +7,9 @@ every order r and every n, exactly,
         (ρn)^{1−r/2} σ_w^r κ(W_{i₁}h_{a₁}, …, W_{i_r}h_{a_r}) + σ_b^r κ_r(b) 1[i₁ = … = i_r],
 
 with h_a = φ(z_a) of one neuron, W_i its readout weights and ρ the width ratio: a single term in
-n^{-1/2}, and an output bias that does not shrink. The cumulant on the right comes from the moments
-E[∏W] E[∏h] by set partitions (:mod:`widthwise.algebra.partitions`).
+n^{-1/2}, and an output bias that does not shrink, or with n^{-r/2} where biases scale with the
+fan-in. The cumulant on the right comes from the moments E[∏W] E[∏h] by set partitions
+(:mod:`widthwise.algebra.partitions`).
 """
 
 from collections import Counter
@@ -33,7 +34,9 @@ class ShallowCumulants:
     """
 
     def __init__(self, net: MLP, x: np.ndarray, tolerance: float | None = None):
-        self.net, self.x, self.tolerance = net, x, tolerance
+        self.net, self.x, self.tolerance = net.at_width(np.inf, x.shape[1]), x, tolerance
+        self._bias = float(net.bias_std[1])
+        self._shrinks = net.bias_scaling == "fan_in"
         self.moment = lru_cache(maxsize=None)(self._moment)
 
     def cumulant(self, points: tuple[int, ...], components: tuple[int, ...]) -> Estimate:
@@ -54,12 +57,16 @@ class ShallowCumulants:
         scale = net.weight_std[1] ** r * net.ratios[0] ** (1 - r / 2)
         return Estimate(np.asarray(scale * total), np.asarray(abs(scale) * error))
 
-    def bias_cumulant(self, components: tuple[int, ...]) -> float:
-        """σ_b^r κ_r(b) when all components agree, else 0: the part that does not shrink."""
-        if len(set(components)) > 1 or not self.net.has_bias(1):
-            return 0.0
+    def bias_cumulant(self, components: tuple[int, ...]) -> tuple[int, float]:
+        """The power of n^{-1/2} and the coefficient σ_b^r κ_r(b), 0 unless all components agree.
+
+        The power is 0, or r where biases scale with the fan-in ρn.
+        """
+        if len(set(components)) > 1 or not self._bias:
+            return 0, 0.0
         r = len(components)
-        return float(self.net.bias_std[1] ** r * self.net.bias_law[1].cumulant(r))
+        value = self._bias**r * self.net.bias_law[1].cumulant(r)
+        return (r, value * self.net.ratios[0] ** (-r / 2)) if self._shrinks else (0, value)
 
     def _moment(self, points: tuple[int, ...]) -> Estimate:
         """E ∏_{a ∈ points} h_a over one neuron."""

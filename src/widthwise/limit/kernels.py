@@ -81,6 +81,7 @@ def limit_kernels(
     """
     checks.require_x64()
     x = np.asarray(checks.points(x))
+    net = net.at_width(np.inf, x.shape[1])
     if method not in ("auto", "closed_form", "quadrature"):
         raise ValueError(f"method must be 'auto', 'closed_form' or 'quadrature', got {method!r}")
     if x2 is None:

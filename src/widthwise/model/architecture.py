@@ -12,8 +12,14 @@ differ from layer to layer.
 σ_w W/√n_l and σ_b b with one learning rate 1/n, as common frameworks do: a change of variables that
 multiplies the rate of each layer's standardized parameters by n_l/(n σ_w²) (weights) and 1/(n σ_b²)
 (biases). As n → ∞ the first layer's weights (d/(n σ_w²)) and all biases stop moving.
+
+``bias_scaling="fan_in"`` divides every σ_b by the root of the layer's fan-in (d, then n_l), as
+PyTorch does: in the limit only the first layer keeps its bias. At one width this is the network
+with other, constant bias_std: :meth:`MLP.at_width`.
 """
 
+import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -30,6 +36,7 @@ from widthwise.model.activations import Activation, Function
 from widthwise.model.laws import Law
 
 Parametrization: TypeAlias = Literal["ntk", "standard"]
+BiasScaling: TypeAlias = Literal["constant", "fan_in"]
 Scale: TypeAlias = float | jax.Array
 LawLike: TypeAlias = str | dict | Law
 
@@ -65,6 +72,7 @@ class MLP(eqx.Module):
         ratios: hidden widths as multiples of n (depth of them); ``None`` means all 1.
         outputs: components of the output.
         parametrization: ``"ntk"`` or ``"standard"`` (see the module's text).
+        bias_scaling: ``"constant"``, or ``"fan_in"`` for σ_b/√fan_in in every layer.
 
     Raises:
         ValueError: for any field out of its range, with the value received.
@@ -86,6 +94,7 @@ class MLP(eqx.Module):
     ratios: tuple[float, ...] = eqx.field(static=True)
     outputs: int = eqx.field(static=True)
     parametrization: Parametrization = eqx.field(static=True)
+    bias_scaling: BiasScaling = eqx.field(static=True)
 
     def __init__(
         self,
@@ -98,6 +107,7 @@ class MLP(eqx.Module):
         ratios: Sequence[float] | None = None,
         outputs: int = 1,
         parametrization: Parametrization = "ntk",
+        bias_scaling: BiasScaling = "constant",
     ):
         self.depth = checks.positive_integer(depth, "depth")
         self.activation = activations.get(activation)
@@ -118,6 +128,69 @@ class MLP(eqx.Module):
                 f"parametrization must be 'ntk' or 'standard', got {parametrization!r}"
             )
         self.parametrization = parametrization
+        if bias_scaling not in ("constant", "fan_in"):
+            raise ValueError(f"bias_scaling must be 'constant' or 'fan_in', got {bias_scaling!r}")
+        self.bias_scaling = bias_scaling
+
+    @classmethod
+    def like_torch(
+        cls,
+        depth: int = 1,
+        activation: str | Function | Activation = "relu",
+        ratios: Sequence[float] | None = None,
+        outputs: int = 1,
+    ) -> "MLP":
+        """The network of PyTorch's ``nn.Linear`` layers as they are initialized by default.
+
+        Weights and biases are uniform on ±1/√fan_in (Kaiming uniform with a = √5), so σ_w and σ_b
+        are 1/√3 and biases scale with the fan-in; standard parametrization.
+
+        Example:
+            >>> import widthwise as ww
+            >>> ww.MLP.like_torch(depth=2).weight_law[0].name
+            'uniform'
+        """
+        scale = 3**-0.5
+        return cls(
+            depth,
+            activation,
+            weight_std=scale,
+            bias_std=scale,
+            weight_law="uniform",
+            bias_law="uniform",
+            ratios=ratios,
+            outputs=outputs,
+            parametrization="standard",
+            bias_scaling="fan_in",
+        )
+
+    @classmethod
+    def like_flax(
+        cls,
+        depth: int = 1,
+        activation: str | Function | Activation = "relu",
+        ratios: Sequence[float] | None = None,
+        outputs: int = 1,
+    ) -> "MLP":
+        """The network of Flax's ``Dense`` layers as they are initialized by default.
+
+        Weights are normal, truncated at two standard deviations and rescaled to variance 1/fan_in
+        (LeCun normal); biases start at 0, and so have no law: this network has none. Standard
+        parametrization.
+
+        Example:
+            >>> import widthwise as ww
+            >>> ww.MLP.like_flax(depth=2).bias_std
+            (0.0, 0.0, 0.0)
+        """
+        return cls(
+            depth,
+            activation,
+            weight_law=laws.TruncatedGaussian(2.0),
+            ratios=ratios,
+            outputs=outputs,
+            parametrization="standard",
+        )
 
     def widths(self, width: int) -> tuple[int, ...]:
         """Hidden widths n_l = ratio_l · width, rounded to integers of at least 1."""
@@ -144,6 +217,21 @@ class MLP(eqx.Module):
             layers.append(Layer(weight, bias if self.has_bias(l) else None))
         return tuple(layers)
 
+    def at_width(self, width: float, inputs: float) -> "MLP":
+        """The same network, of one width, with constant bias_std; ``inf`` gives the limit.
+
+        Args:
+            width: n.
+            inputs: the input dimension d, or ``inf``.
+        """
+        if self.bias_scaling == "constant":
+            return self
+        infinite = (math.inf,) * self.depth
+        fan_in = (inputs, *(infinite if math.isinf(width) else self.widths(int(width))))
+        scales = (std / n**0.5 for std, n in zip(self.bias_std, fan_in, strict=True))
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return MLP(**fields | {"bias_std": tuple(scales), "bias_scaling": "constant"})
+
     def has_bias(self, layer: int) -> bool:
         """Whether a layer has biases: its bias_std is not the number 0."""
         scale = self.bias_std[layer]
@@ -157,13 +245,14 @@ class MLP(eqx.Module):
                 h = self.activation(h)
             h = self.weight_std[l] / np.sqrt(layer.weight.shape[-1]) * (h @ layer.weight.T)
             if layer.bias is not None:
-                h = h + self.bias_std[l] * layer.bias
+                fan_in = layer.weight.shape[-1] if self.bias_scaling == "fan_in" else 1
+                h = h + self.bias_std[l] / np.sqrt(fan_in) * layer.bias
         return h
 
     def learning_rates(self, width: int, inputs: int) -> tuple[Rates, ...]:
         """Per-layer factors on the learning rate, all 1 in the NTK parametrization."""
         fan_in = (inputs, *self.widths(width))
-        return self._rates(tuple(n / width for n in fan_in), 1 / width)
+        return self.at_width(width, inputs)._rates(tuple(n / width for n in fan_in), 1 / width)
 
     def learning_rate_series(
         self, inputs: int, input_ratio: float | None = None

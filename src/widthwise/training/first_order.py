@@ -76,6 +76,7 @@ def first_order_mean_square(
             f"parametrization={net.parametrization!r}"
         )
     x = np.asarray(x)
+    net = net.at_width(np.inf, x.shape[1])
     size = max(1, checks.positive_integer(neurons, "neurons") // _BATCHES)
     values, Q = flow.eigenvalues, flow._spectrum[1]
     m = len(values)

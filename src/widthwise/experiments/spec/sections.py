@@ -103,6 +103,10 @@ class NetworkSpec(Section):
     parametrization: Literal["ntk", "standard"] = Field(
         default="ntk", description='"ntk" or "standard"'
     )
+    bias_scaling: Literal["constant", "fan_in"] = Field(
+        default="constant",
+        description='"constant", or "fan_in" (every bias_std over the root of the fan-in)',
+    )
 
     def __call__(self, outputs: int) -> MLP:
         """The network with this many outputs."""

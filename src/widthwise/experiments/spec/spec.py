@@ -72,6 +72,7 @@ class Spec(Section):
         laws_ = f"{_said(law.name for law in n.weight_law)} weights"
         if any(n.bias_std):
             laws_ += f", {_said(law.name for law in n.bias_law)} biases"
+            laws_ += " over the root of the fan-in" * (n.bias_scaling == "fan_in")
         network = (
             f"{layers}, {n.activation}, weight_std {_said(n.weight_std)}, "
             f"bias_std {_said(n.bias_std)}, {laws_}, {n.parametrization} parametrization"

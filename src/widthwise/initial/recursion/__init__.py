@@ -14,6 +14,7 @@ Read the files in this order:
   tangents;
 * :mod:`.preactivation`: expectations over a neuron's law at n = ∞;
 * :mod:`.neuron`: the conditional expectations of a neuron as polynomials in the Y's;
+* :mod:`.biases`: what biases add to the Y's;
 * :mod:`.layer`: the cumulants of the next layer's Y's;
 * :mod:`.run`: all layers, the outputs, and the errors.
 """

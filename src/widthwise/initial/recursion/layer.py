@@ -12,7 +12,7 @@ the sum over set partitions π of {1..q}, and κ_Y the joint cumulant over the l
 the tangents of biases add a constant to single Y'_k.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from itertools import product as choices
 from math import prod
@@ -25,7 +25,7 @@ from widthwise.initial.recursion.monomials import Block, Key
 from widthwise.initial.recursion.neuron import Neuron
 from widthwise.model.laws import Law
 
-Constant = Callable[[Key], "np.ndarray | float"]
+Shift = Callable[[Key], np.ndarray]
 
 
 class Layer:
@@ -36,7 +36,8 @@ class Layer:
         law: of the weights that read the layer.
         weight_std: σ_w of those weights.
         rate: learning rate of those weights, for tangents.
-        constant: what is added to Y'_k of every key k, a series.
+        shift: what biases add to Y'_k of every key k, a series.
+        shifted_sizes: the sizes of the keys to which they add powers of n^{-1/2}.
         ratio: ρ, the layer's width over n.
         number: which hidden layer it is, for messages.
     """
@@ -47,12 +48,14 @@ class Layer:
         law: Law,
         weight_std: float,
         rate: float,
-        constant: Constant,
+        shift: Shift,
+        shifted_sizes: set[int],
         ratio: float,
         number: int,
     ):
         self.neuron, self.law, self.number = neuron, law, number
-        self.weight_std, self.rate, self.constant, self.ratio = weight_std, rate, constant, ratio
+        self.weight_std, self.rate, self.ratio = weight_std, rate, ratio
+        self.shift, self.shifted_sizes = shift, shifted_sizes
         self.order = neuron.table.order
         self.cumulant = lru_cache(maxsize=None)(self._cumulant)
         self._conditional = lru_cache(maxsize=None)(self._conditional_cumulant)
@@ -64,7 +67,7 @@ class Layer:
     @property
     def sizes(self) -> tuple[int, ...]:
         """The r of the keys whose Y' fluctuates."""
-        return key_sizes(self.law, self.order, self.number)
+        return key_sizes(self.law, self.order, self.number, self.shifted_sizes)
 
     def _cumulant(self, block: Block) -> np.ndarray:
         """κ(Y'_k, k ∈ block), a series: equation (2)."""
@@ -72,7 +75,7 @@ class Layer:
         if not self.neuron.channels.even(block):
             return total
         if len(block) == 1:
-            total = total + self.constant(block[0])
+            total = total + self.shift(block[0])
         excess = sum(len(key) - 2 for key in block)
         if excess + 2 * (len(block) - 1) > P:
             return total
@@ -139,13 +142,16 @@ class Layer:
         return self.neuron.table.product(first, second, weight)
 
 
-def key_sizes(law: Law, order: int, layer: int) -> tuple[int, ...]:
-    """The r ≤ P + 2 with κ_r of the weights not zero, for the weights that read a hidden layer.
+def key_sizes(
+    law: Law, order: int, layer: int, shifted_sizes: Iterable[int] = ()
+) -> tuple[int, ...]:
+    """The r ≤ P + 2 with κ_r not zero, of the weights that read a hidden layer or of its biases.
 
     Raises:
         ValueError: for a law without the moment of some order r, with that r.
     """
-    return tuple(r for r in range(2, order + 3) if weight_cumulant(law, r, order, layer))
+    weights = {r for r in range(2, order + 3) if weight_cumulant(law, r, order, layer)}
+    return tuple(sorted(weights | set(shifted_sizes)))
 
 
 def weight_cumulant(law: Law, r: int, order: int, layer: int) -> float:

@@ -6,9 +6,6 @@ Joint cumulants of outputs follow from those of the conditional cumulants Y by t
 
 π over partitions into blocks of at least two with one output component each.
 
-* A bias that is Gaussian is part of K. One that is not has no small cumulants: a hidden neuron is
-  averaged over it (:class:`~.preactivation.GaussianLaw`), and at the output it adds
-  σ_b^p κ_p(b) to Y of p equal components. The tangents of a bias add its learning rate times σ_b².
 * Channels that are linear combinations of others (copies, or parallel inputs of homogeneous φ) are
   exactly that at every width: they are expressed by the others, and only those have keys. So are
   inputs closer than Hermite moments can tell apart, at an error that is reported.
@@ -27,6 +24,7 @@ import numpy as np
 
 from widthwise.algebra.gaussian import Estimate, QuadratureError
 from widthwise.algebra.partitions import set_partitions
+from widthwise.initial.recursion.biases import Biases
 from widthwise.initial.recursion.channels import Channels
 from widthwise.initial.recursion.layer import Layer, key_sizes, weight_cumulant
 from widthwise.initial.recursion.monomials import Block, Key, monomials
@@ -38,7 +36,6 @@ from widthwise.initial.recursion.preactivation import (
     dependence,
     independent,
 )
-from widthwise.limit.layer import has_gaussian_bias
 from widthwise.model.architecture import MLP
 
 _AIM = {0: 1e-12, 1: 1e-12, 2: 1e-12, 3: 1e-10}
@@ -70,11 +67,12 @@ class Recursion:
     ):
         self.channels = Channels(tuple(range(len(x))), tuple(tangents))
         for l in range(1, net.depth):  # refuse what is too much before any integral
-            _table(self.channels, range(len(x)), key_sizes(net.weight_law[l], order, l), order)
-        first, levels = _Inputs(net, x, order, self.channels, input_ratio), {}
-        law = FirstLayer(net, x, tolerance)
-        self._fine = _Run(net, first, law, tolerance, levels, coarser=False)
-        self._coarse = _Run(net, first, law, tolerance, levels, coarser=True)
+            sizes = key_sizes(net.weight_law[l], order, l)
+            _table(self.channels, range(len(x)), sizes, order)
+        biases, levels = Biases(net, self.channels, x.shape[1], input_ratio, order), {}
+        first, law = _Inputs(x, biases), FirstLayer(biases.limit, x, tolerance)
+        self._fine = _Run(first, law, tolerance, levels, coarser=False)
+        self._coarse = _Run(first, law, tolerance, levels, coarser=True)
 
     def cumulant(self, channels: Sequence[int], components: Sequence[int]) -> Estimate:
         """Coefficients of the joint cumulant in powers of n^{-1/2}, and their errors.
@@ -94,21 +92,17 @@ class Recursion:
 class _Inputs:
     """The step from the inputs to the first hidden layer, whose Y is deterministic."""
 
-    def __init__(
-        self,
-        net: MLP,
-        x: np.ndarray,
-        order: int,
-        channels: Channels,
-        ratio: float | None,
-    ):
-        self.net, self.x, self.order, self.channels = net, x, order, channels
-        self.ratio = ratio
-        self.expanded = ratio is not None
+    def __init__(self, x: np.ndarray, biases: Biases):
+        self.x, self.biases, self.ratio = x, biases, biases.input_ratio
+        self.net, self.order, self.channels = biases.limit, biases.order, biases.channels
+        self.expanded = self.ratio is not None
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        return key_sizes(self.net.weight_law[0], self.order, 0) if self.expanded else (2,)
+        """The r of the keys whose Y is not its limit."""
+        if not self.expanded:
+            return (2,)
+        return key_sizes(self.net.weight_law[0], self.order, 0, self.biases.sizes(0))
 
     def cumulant(self, block: Block) -> np.ndarray:
         """κ(Y¹_k, k ∈ block): Y¹ itself for one key, otherwise 0."""
@@ -126,7 +120,7 @@ class _Inputs:
         elif r - 2 <= self.order:
             kappa = weight_cumulant(net.weight_law[0], r, self.order, 0)
             total[r - 2] = std**r * kappa * inner * (self.ratio or 1.0) ** (1 - r / 2)
-        return total + _constant(net, self.x.shape[1], self.channels, self.order, 0, key)
+        return total + self.biases.shift(0, key)
 
 
 class _Run:
@@ -134,7 +128,6 @@ class _Run:
 
     def __init__(
         self,
-        net: MLP,
         inputs: _Inputs,
         first: FirstLayer,
         tolerance: float | None,
@@ -142,8 +135,8 @@ class _Run:
         *,
         coarser: bool,
     ):
-        self.net, self.inputs, self.first, self.order = net, inputs, first, inputs.order
-        self.channels, self.tolerance = inputs.channels, tolerance
+        self.net, self.inputs, self.first, self.order = inputs.net, inputs, first, inputs.order
+        self.channels, self.biases, self.tolerance = inputs.channels, inputs.biases, tolerance
         self.levels, self.coarser, self.missed = levels, coarser, 0.0
 
     @cached_property
@@ -168,9 +161,9 @@ class _Run:
         """The step from hidden layer l (from 0) to the layer above."""
         net, d = self.net, self.first.x.shape[1]
         limit, _ = net.learning_rate_series(d)[l + 1]
-        constant = partial(_constant, net, d, self.channels, self.order, l + 1)
         scales = net.weight_law[l + 1], float(net.weight_std[l + 1]), float(limit.weight)
-        return Layer(neuron, *scales, constant, net.ratios[l], l + 1)
+        shift, sizes = partial(self.biases.shift, l + 1), self.biases.sizes(l + 1)
+        return Layer(neuron, *scales, shift, sizes, net.ratios[l], l + 1)
 
     def _neuron(self, l: int, below: "_Inputs | Layer") -> Neuron:
         """The law of one neuron of hidden layer l (from 0)."""
@@ -233,27 +226,6 @@ class _Run:
                 "tolerance, or None to accept it"
             )
         return law.derivatives(best, degree)
-
-
-def _constant(
-    net: MLP, inputs: int, channels: Channels, order: int, layer: int, key: Key
-) -> np.ndarray:
-    """What the biases of a layer (0 the first, depth the output) add to Y_k."""
-    total, r = np.zeros(order + 1), len(key)
-    if not net.has_bias(layer):
-        return total
-    std = float(net.bias_std[layer])
-    if channels.same_replica(key):
-        limit, slope = net.learning_rate_series(inputs)[layer]
-        total[0] = std**2 * limit.bias
-        if order >= 2:
-            total[2] = std**2 * slope.bias
-    elif all(map(channels.is_value, key)):
-        if layer == net.depth:
-            total[0] = std**r * net.bias_law[layer].cumulant(r)
-        elif r == 2 and has_gaussian_bias(net, layer):
-            total[0] = std**2
-    return total
 
 
 def _table(channels: Channels, values: Sequence[int], sizes: Sequence[int], order: int):
