@@ -8,6 +8,7 @@ In the coordinates z_a = s₁u₁, z_b = t z_a + s₂u₂, u standard normal,
   u = ϱ(cos α, sin α), O = ϱ^k O(α), and E ϱ^j = 2^{j/2} Γ(j/2 + 1) is exact. What remains are four
   arcs between the directions where z_a or z_b changes sign, on each of which O is a trigonometric
   polynomial: a Gauss–Legendre rule is exact to rounding however close the two inputs are.
+  Opposite directions are taken together, since He_p He_q only changes sign.
 * **Other kinks**, or a bias that is not Gaussian: nested panels that end at the kinks
   (:mod:`widthwise.algebra.hermite`), pair by pair.
 """
@@ -23,7 +24,7 @@ from widthwise.initial.vertex.tables import Basis, Expectations, Link, reciproca
 from widthwise.limit.first_layer.projection import evaluate
 from widthwise.model.activations import Activation
 
-ARC_NODES = (12, 18, 26)
+ARC_NODES = (20, 24)  # either is exact to rounding
 PANEL_NODES = (8, 12, 18, 26)
 DEPENDENT = 1e-12  # a conditional standard deviation below this part of the whole is rounding
 _PAIRS_AT_ONCE = 2048
@@ -61,7 +62,8 @@ def expectations(
     for start in range(0, pairs, size):
         part = Basis(*(value[start : start + size] for value in basis))
         if polar(activation, bias):
-            blocks.append(_by_arcs(activation, part, link, wanted, ARC_NODES[level]))
+            count = ARC_NODES[min(level, len(ARC_NODES) - 1)]
+            blocks.append(_by_arcs(activation, part, link, wanted, count))
         else:
             blocks.append(_by_panels(activation, bias, part, link, wanted, PANEL_NODES[level]))
     product, bases, means = zip(*blocks, strict=True)
@@ -104,47 +106,70 @@ def _by_arcs(activation: Activation, basis: Basis, link: Link, wanted, count: in
     assert degree is not None
     cos, sin, weight = _arcs(basis, count)
     za = basis.first[:, None] * cos
-    f, g = (
-        evaluate(activation, z)
-        for z in (za, basis.slope[:, None] * za + basis.second[:, None] * sin)
-    )
+    zb = basis.slope[:, None] * za + basis.second[:, None] * sin
+    f, g = (np.stack([evaluate(activation, s * z) for s in (1.0, -1.0)]) for z in (za, zb))
     scale = _radial(2 * degree)
-    product = scale * np.stack([(weight * p).sum(1) for p in (f * f, f * g, g * g)], 1)
-    slope = next_basis(product, None, link).slope
-    difference = g - slope[:, None] * f
-    after = next_basis(product, scale * (weight * difference**2).sum(1), link)
-    inverse = after.inverses()
-    f, g = f * inverse[0][:, None], difference * inverse[1][:, None]
+
+    def average(values: np.ndarray) -> np.ndarray:
+        return scale * (weight * values.sum(0)).sum(1)
+
+    product = np.stack([average(p) for p in (f * f, f * g, g * g)], 1)
+    difference = g - next_basis(product, None, link).slope[:, None] * f
+    after = next_basis(product, average(difference**2), link)
+    if link.last:
+        difference = g
+    left, right = after.inverses()
+    f, g = f * left[:, None], difference * right[:, None]
+    exponents, monomials = _monomials(cos, sin, max(d for _, d in wanted))
     means: Expectations = {}
-    top = max(d for _, d in wanted)
-    c_powers = [cos**k for k in range(top + 1)]
-    s_powers = [sin**k for k in range(top + 1)]
     for r in sorted({r for r, _ in wanted}):
-        features = np.stack([f ** (r - i) * g**i for i in range(r + 1)], 1) * weight[:, None]
+        both = np.stack([_power(f, r - i) * _power(g, i) for i in range(r + 1)], 2) * weight[:, None]
+        even, odd = both[0] + both[1], both[0] - both[1]
         for d in (d for s, d in wanted if s == r):
-            polynomials = np.zeros((*cos.shape, d + 1))
-            for q in range(d + 1):
-                for i, left in _hermite(d - q):
-                    for j, right in _hermite(q):
-                        moment = left * right * _radial(r * degree + i + j)
-                        polynomials[..., q] += moment * c_powers[i] * s_powers[j]
-            means[r, d] = features @ polynomials
+            columns = [c for c, (i, j) in enumerate(exponents) if i + j <= d and (d - i - j) % 2 == 0]
+            table = _hermite_table(d, r * degree, tuple(exponents[c] for c in columns))
+            means[r, d] = (odd if d % 2 else even) @ monomials[..., columns] @ table
     return product, after, means
 
 
 def _arcs(basis: Basis, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """cos α, sin α and weights (pairs, nodes) of four arcs that add up to the circle."""
+    """cos α, sin α and weights (pairs, nodes) of two arcs that add up to half the circle."""
     x, g = np.polynomial.legendre.leggauss(count)
-    turn = np.arctan2(-basis.slope * basis.first, basis.second)
-    edges = np.sort(
-        np.mod(np.stack([turn, turn + np.pi, 0 * turn + np.pi / 2, 0 * turn - np.pi / 2], 1),
-               2 * np.pi), 1
-    )  # fmt: skip
-    edges = np.concatenate([edges, edges[:, :1] + 2 * np.pi], 1)
+    turn = np.arctan2(-basis.slope * basis.first, basis.second)  # in the right half circle
+    edges = np.stack([0 * turn - np.pi / 2, turn, 0 * turn + np.pi / 2], 1)
     half = np.diff(edges, axis=1)[..., None] / 2
     angle = (edges[:, :-1, None] + half * (1 + x)).reshape(len(turn), -1)
     weight = (half * g).reshape(len(turn), -1) / (2 * np.pi)
     return np.cos(angle), np.sin(angle), weight
+
+
+def _monomials(cos: np.ndarray, sin: np.ndarray, degree: int):
+    """The exponents (i, j), i + j ≤ degree, and cos^i sin^j (pairs, nodes, exponents)."""
+    exponents = [(i, j) for i in range(degree + 1) for j in range(degree + 1 - i)]
+    table = np.empty((*cos.shape, len(exponents)))
+    table[..., 0] = 1.0
+    for c, (i, j) in enumerate(exponents[1:], 1):
+        before, factor = ((i, j - 1), sin) if j else ((i - 1, j), cos)
+        table[..., c] = table[..., exponents.index(before)] * factor
+    return exponents, table
+
+
+@lru_cache(maxsize=64)
+def _hermite_table(d: int, power: int, exponents: tuple) -> Float[np.ndarray, "monomials q"]:
+    """E over ϱ of ϱ^power He_{d−q}(ϱ cos) He_q(ϱ sin), in the monomials of cos and sin."""
+    table = np.zeros((len(exponents), d + 1))
+    for q in range(d + 1):
+        for i, left in _hermite(d - q):
+            for j, right in _hermite(q):
+                table[exponents.index((i, j)), q] = left * right * _radial(power + i + j)
+    return table
+
+
+def _power(values: np.ndarray, exponent: int) -> np.ndarray:
+    result = np.ones_like(values)
+    for _ in range(exponent):
+        result = result * values
+    return result
 
 
 def _radial(power: int) -> float:

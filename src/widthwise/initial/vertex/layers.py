@@ -118,11 +118,7 @@ class Passes:
         return max(gaps) + 1e-15 / float(self.fine.angle.min())
 
     def _refined(self) -> tuple[Run, Run]:
-        count = min(
-            len(smooth.LENGTHS if self.net.activation.smooth else levels)
-            for levels in (kinked.ARC_NODES, kinked.PANEL_NODES)
-        )
-        aim = self.tolerance or AIM
+        aim, count = self.tolerance or AIM, self._levels
         coarse, gap = self._run(0, None), np.inf
         for level in range(1, count):
             fine = self._run(level, None)
@@ -141,6 +137,15 @@ class Passes:
         if self._exact_first is not None:
             coarse = self._run(level, np.random.default_rng(0))
         return fine, coarse
+
+    @property
+    def _levels(self) -> int:
+        """How many levels of refinement there are."""
+        activation, layers = self.net.activation, range(self.net.depth)
+        if activation.smooth:
+            return len(smooth.LENGTHS)
+        arcs = all(kinked.polar(activation, self._bias(l, 0)) for l in layers)
+        return len(kinked.ARC_NODES if arcs else kinked.PANEL_NODES)
 
     @cached_property
     def _exact_first(self) -> dict[int, Estimate] | None:

@@ -6,7 +6,8 @@ and f(s u) = Σ_k f_k he_k(u),
     E[f(z_a) g(z_b)] = Σ_k f_k g_k c^k,      ∂_u he_k = √k he_{k−1},
 
 so the coefficients of φ, φ², φ³, φ⁴ at every *input* give all expectations and derivatives of every
-*pair* (Mehler 1866). Nothing degenerates as c → ±1. The f_k are trapezoid sums against Hermite
+*pair* (Mehler 1866). Nothing degenerates as c → ±1, and an input paired with itself (u_b = u_a, no
+derivative in u_b) takes the first few f_k alone. The f_k are trapezoid sums against Hermite
 functions, bounded by 1, hence accurate to rounding of the size of f; if φ is analytic in a strip of
 half-width d·s they fall like e^{−d√(2k)}, and the series is cut where two lengths agree.
 
@@ -25,7 +26,8 @@ from widthwise.model.activations import Activation
 
 LENGTHS = (48, 96, 192, 384, 768)
 _REACHES = (14.0, 20.0, 30.0, 42.0)
-_PAIRS_AT_ONCE = 8192
+_PAIRS_AT_ONCE = 2048
+_NEGLIGIBLE = -46.0  # natural logarithm of c^k, with room for the k⁴ of derivatives
 _STEP = 0.05
 _HIGHEST_DERIVATIVE = 6
 
@@ -54,21 +56,20 @@ def expectations(
     std = np.zeros(pairs.max() + 1)
     std[a[a == b]] = np.sqrt(covariance[a == b, 0])
     correlation = np.clip(covariance[:, 1] * reciprocal(std[a]) * reciprocal(std[b]), -1, 1)
-    correlation[a == b] = 1.0
     terms = [(r, d, i, q) for r, d in wanted for i in range(r + 1) for q in range(d + 1)]
-    plain: Expectations = {(r, d): np.zeros((len(pairs), r + 1, d + 1)) for r, d in wanted}
     mixed = [(r, d, i, q) for r, d, i, q in terms if 0 < i < r]
+    plain: Expectations = {(r, d): np.zeros((len(pairs), r + 1, d + 1)) for r, d in wanted}
     for shift, probability in zip(*bias, strict=True):
         table = _Coefficients(activation, std, float(shift), LENGTHS[level], max(wanted)[0])
-        for r, d, i, q in terms:
-            if i == 0 and q == 0:
-                plain[r, d][:, i, q] += probability * table.derivative(r, d)[a, 0]
-            elif i == r and q == d:
-                plain[r, d][:, i, q] += probability * table.derivative(r, d)[b, 0]
-        for (r, d, i, q), value in zip(
-            mixed, _mehler(table, mixed, a, b, correlation), strict=True
-        ):
+        values = np.zeros((len(mixed), len(a)))
+        values[:, a != b] = _mehler(table, mixed, a[a != b], b[a != b], correlation[a != b])
+        for (r, d, i, q), value in zip(mixed, values, strict=True):
             plain[r, d][:, i, q] += probability * value
+        for r, d in wanted:
+            one = table.derivative(r, d)[:, 0] * probability
+            plain[r, d][:, 0, 0] += one[a]
+            plain[r, d][a != b, r, d] += one[b[a != b]]
+            plain[r, d][a == b, 1:, 0] += one[a[a == b], None]
     product = plain[2, 0][..., 0]
     if link.last:
         one = np.ones(len(pairs))
@@ -125,18 +126,25 @@ def _hermite_functions(reach: float, count: int):
     return u, table.T.copy(), step * table[0] / np.sqrt(2 * np.pi)
 
 
-def _mehler(table: _Coefficients, terms: list, a, b, correlation) -> Float[np.ndarray, "terms p"]:
-    """Σ_k f_k g_k c^k for the terms (r, d, i, q), by Horner's rule."""
-    if not terms:
-        return np.zeros((0, len(a)))
+def _mehler(
+    table: _Coefficients, terms: list, a: np.ndarray, b: np.ndarray, correlation: np.ndarray
+) -> Float[np.ndarray, "terms pairs"]:
+    """Σ_k f_k g_k c^k for the terms (r, d, i, q), by Horner's rule from where c^k matters."""
+    result = np.empty((len(terms), len(a)))
+    if not len(a):
+        return result
     f = np.stack([table.derivative(r - i, d - q).T for r, d, i, q in terms], 1)
     g = np.stack([table.derivative(i, q).T for r, d, i, q in terms], 1)
-    result = np.empty((len(terms), len(a)))
+    strength = np.abs(correlation)
+    order = np.argsort(strength)
     for start in range(0, len(a), _PAIRS_AT_ONCE):
-        block = slice(start, start + _PAIRS_AT_ONCE)
+        block = order[start : start + _PAIRS_AT_ONCE]
         rows, columns, c = a[block], b[block], correlation[block]
-        total = np.zeros((len(terms), len(rows)))
-        for k in range(table.length - 1, -1, -1):
+        length = table.length
+        if strength[block[-1]] < 1:
+            length = min(length, 8 + int(_NEGLIGIBLE / np.log(strength[block[-1]] + 1e-9)))
+        total = np.zeros((len(terms), len(block)))
+        for k in range(length - 1, -1, -1):
             total *= c
             total += f[k][:, rows] * g[k][:, columns]
         result[:, block] = total
