@@ -2,7 +2,7 @@
 
 Read the names in this order: choose a network (``MLP``, ``laws``, ``activations``), see its
 infinite width (``limit_kernels``, ``linear_flow``), its corrections at initialization
-(``output_cumulants``, ``edgeworth``), and real networks (``simulate``, ``empirical_ntk``).
+(``output_cumulants``, ``edgeworth``, ``kernel_corrections``), and real networks (``simulate``, ``empirical_ntk``).
 """
 
 from widthwise.model import activations as activations
@@ -18,6 +18,8 @@ from widthwise.initial.cumulants import OutputCumulants as OutputCumulants
 from widthwise.initial.cumulants import output_cumulants as output_cumulants
 from widthwise.initial.edgeworth import Edgeworth as Edgeworth
 from widthwise.initial.edgeworth import edgeworth as edgeworth
+from widthwise.initial.vertex import KernelCorrections as KernelCorrections
+from widthwise.initial.vertex import kernel_corrections as kernel_corrections
 from widthwise.finite.ntk import empirical_ntk as empirical_ntk
 from widthwise.finite.ensembles import Runs as Runs
 from widthwise.finite.ensembles import simulate as simulate

@@ -39,7 +39,7 @@ def covariance(
             q = p if Q is P else np.einsum("na,na->n", h @ Q, h) - mean[1]
             return np.array([weights @ (p * q), weights @ (p * p), weights @ (q * q)])
 
-        found = layer.neurons.mean(total, 4 * A.size, _sampling(passes, l))
+        found = passes.neurons[l].mean(total, 4 * A.size, _sampling(passes, l))
         ratio = passes.links[l].ratio
         value += found.value[0] / ratio
         square += (found.error[0] / ratio) ** 2
@@ -75,8 +75,8 @@ def _power(passes: Passes, u: np.ndarray, r: int) -> Estimate:
     def total(weights: np.ndarray, h: np.ndarray) -> np.ndarray:
         return np.array([weights @ (h @ u) ** r, weights @ np.abs(h @ u) ** r])
 
-    layers = passes.fine.layers
-    found = layers[-1].neurons.mean(total, 3 * len(u), _sampling(passes, len(layers) - 1))
+    last = len(passes.neurons) - 1
+    found = passes.neurons[last].mean(total, 3 * len(u), _sampling(passes, last))
     slack = _SLACK * passes.slack * found.value[1]
     return Estimate(found.value[0], found.error[0] + slack)
 
@@ -123,7 +123,7 @@ def dense(passes: Passes) -> Estimate:
             return centred.T @ centred
 
         jacobian = _jacobian(layer) if l else None
-        found = layer.neurons.copies(total, len(a) ** 2, _sampling(passes, l))
+        found = passes.neurons[l].copies(total, len(a) ** 2, _sampling(passes, l))
         own, error = found
         if jacobian is not None:
             copies = np.stack([jacobian @ (jacobian @ V).T for V in copies])

@@ -116,8 +116,6 @@ def _by_arcs(activation: Activation, basis: Basis, link: Link, wanted, count: in
     product = np.stack([average(p) for p in (f * f, f * g, g * g)], 1)
     difference = g - next_basis(product, None, link).slope[:, None] * f
     after = next_basis(product, average(difference**2), link)
-    if link.last:
-        difference = g
     left, right = after.inverses()
     f, g = f * left[:, None], difference * right[:, None]
     exponents, monomials = _monomials(cos, sin, max(d for _, d in wanted))
@@ -205,23 +203,24 @@ def _by_panels(activation: Activation, bias: Bias, basis: Basis, link: Link, wan
 
     product = mean(lambda f, g: np.stack([f * f, f * g, g * g]), 0, 2)[None, :, 0]
     slope = float(next_basis(product, None, link).slope[0])
-    rest = mean(lambda f, g: (g - slope * f)[None] ** 2, 0, 2)[:, 0]
-    after = next_basis(product, rest, link)
-    inverse = [float(value[0]) for value in after.inverses()]
+    kinds = [(r, i) for r in sorted({2} | {r for r, _ in wanted}) for i in range(r + 1)]
+
+    def features(f: np.ndarray, g: np.ndarray) -> np.ndarray:
+        g = g - slope * f
+        return np.stack([_power(f, r - i) * _power(g, i) for r, i in kinds])
+
+    top = max(d for _, d in wanted)
+    normalized = mean(features, top, max(kinds)[0])
+    after = next_basis(product, normalized[kinds.index((2, 2)), :1], link)
+    left, right = (float(value[0]) for value in after.inverses())
+    indices = multi_indices(L.shape[1], top)
     means: Expectations = {}
-    for r in sorted({r for r, _ in wanted}):
-        degrees = [d for s, d in wanted if s == r]
-
-        def features(f: np.ndarray, g: np.ndarray, r: int = r) -> np.ndarray:
-            f, g = f * inverse[0], (g - slope * f) * inverse[1]
-            return np.stack([f ** (r - i) * g**i for i in range(r + 1)])
-
-        normalized = mean(features, max(degrees), r)
-        indices = multi_indices(L.shape[1], max(degrees))
-        for d in degrees:
-            means[r, d] = np.zeros((1, r + 1, d + 1))
-            for column in np.flatnonzero(indices.sum(1) == d):
-                p, q = (*indices[column].tolist(), 0)[:2]
-                size = (factorial(p) * factorial(q)) ** 0.5
-                means[r, d][0, :, q] = size * normalized[:, column]
+    for r, d in wanted:
+        rows = [kinds.index((r, i)) for i in range(r + 1)]
+        scale = np.array([left ** (r - i) * right**i for i in range(r + 1)])
+        means[r, d] = np.zeros((1, r + 1, d + 1))
+        for column in np.flatnonzero(indices.sum(1) == d):
+            p, q = (*indices[column].tolist(), 0)[:2]
+            size = (factorial(p) * factorial(q)) ** 0.5
+            means[r, d][0, :, q] = size * scale * normalized[rows, column]
     return product, after, means

@@ -37,7 +37,7 @@ from widthwise.model.laws import Gaussian
 AIM = 1e-11
 REFUSED = 1e-6
 _SMALL = 1e-3  # a table below that part of its natural size is judged by the latter
-_BIAS_NODES = (12, 20, 32, 52, 84)
+_BIAS_NODES = (8, 12, 18, 28, 44)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,13 +45,13 @@ class Layer:
     """One hidden layer at n = ∞.
 
     Args:
-        neurons: the law of h = φ(z).
+        covariance: K, without a bias that is not Gaussian.
         moments: M = ⟨φφᵀ⟩.
         own: ∂M_ab/∂K_aa as (a, b); on the diagonal ∂M_aa/∂K_aa.
         mixed: ∂M_ab/∂K_ab as (a, b), 0 on the diagonal. Both 0 for the first layer.
     """
 
-    neurons: Neurons
+    covariance: Float[np.ndarray, "points points"]
     moments: Float[np.ndarray, "points points"]
     own: Float[np.ndarray, "points points"]
     mixed: Float[np.ndarray, "points points"]
@@ -109,11 +109,24 @@ class Passes:
         return result
 
     @cached_property
+    def neurons(self) -> tuple[Neurons, ...]:
+        """The law of h = φ(z) in every hidden layer."""
+        net = self.net
+        found = [Neurons(net.activation, project(net, self.x))]
+        for l in range(1, net.depth):
+            bias = None
+            if not has_gaussian_bias(net, l):
+                bias = float(net.bias_std[l]), net.bias_law[l]
+            K = self.fine.layers[l].covariance
+            found.append(Neurons.gaussian(net.activation, K, bias))
+        return tuple(found)
+
+    @cached_property
     def slack(self) -> float:
         """The largest relative difference of what the two runs pass on to forms in all inputs."""
         gaps = [0.0]
         for one, two in zip(self.fine.layers, self.coarse.layers, strict=True):
-            for name in ("moments", "own", "mixed"):
+            for name in ("covariance", "moments", "own", "mixed"):
                 gaps.append(_gap(getattr(one, name), getattr(two, name)))
         return max(gaps) + 1e-15 / float(self.fine.angle.min())
 
@@ -178,9 +191,7 @@ class Passes:
                 )
             product, after, mean = found
             own, mixed = self._derivative(basis, after, mean)
-            layers.append(
-                Layer(self._neurons(l, covariance), self.matrix(product), own, mixed)
-            )
+            layers.append(Layer(self.matrix(covariance), self.matrix(product), own, mixed))
             tables, terms = step(tables, terms, mean, link)
             covariance, basis = link.bias_std**2 + link.weight_std**2 * product, after
         bias = float(net.bias_std[net.depth]) if net.has_bias(net.depth) else 0.0
@@ -206,15 +217,6 @@ class Passes:
             return np.zeros(1), np.ones(1)
         nodes, weights = self.net.bias_law[l].quadrature(_BIAS_NODES[level])
         return float(self.net.bias_std[l]) * nodes, weights
-
-    def _neurons(self, l: int, covariance: np.ndarray) -> Neurons:
-        net = self.net
-        if l == 0:
-            return Neurons(net.activation, project(net, self.x))
-        bias = None
-        if not has_gaussian_bias(net, l):
-            bias = float(net.bias_std[l]), net.bias_law[l]
-        return Neurons.gaussian(net.activation, self.matrix(covariance), bias)
 
     def _derivative(self, basis: Basis, after: Basis, mean: Expectations):
         """``own`` and ``mixed`` of a :class:`Layer`."""

@@ -27,7 +27,7 @@ from widthwise.model.activations import Activation
 LENGTHS = (48, 96, 192, 384, 768)
 _REACHES = (14.0, 20.0, 30.0, 42.0)
 _PAIRS_AT_ONCE = 2048
-_NEGLIGIBLE = -46.0  # natural logarithm of c^k, with room for the k⁴ of derivatives
+_NEGLIGIBLE = 46.0  # −log c^k beyond which a term is nothing, with room for the k⁴ of derivatives
 _STEP = 0.05
 _HIGHEST_DERIVATIVE = 6
 
@@ -140,9 +140,8 @@ def _mehler(
     for start in range(0, len(a), _PAIRS_AT_ONCE):
         block = order[start : start + _PAIRS_AT_ONCE]
         rows, columns, c = a[block], b[block], correlation[block]
-        length = table.length
-        if strength[block[-1]] < 1:
-            length = min(length, 8 + int(_NEGLIGIBLE / np.log(strength[block[-1]] + 1e-9)))
+        rate = -np.log(min(max(strength[block[-1]], 1e-9), 1 - 1e-9))
+        length = min(table.length, 8 + int(_NEGLIGIBLE / rate))
         total = np.zeros((len(terms), len(block)))
         for k in range(length - 1, -1, -1):
             total *= c
