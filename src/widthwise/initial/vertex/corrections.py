@@ -234,7 +234,9 @@ def kernel_corrections(
     samples = checks.positive_integer(samples, "samples")
     if tolerance is not None:
         tolerance = checks.positive(tolerance, "tolerance")
-    return _computed(net, x, tolerance, Sampling(samples, jax.random.key(0) if key is None else key))
+    return _computed(
+        net, x, tolerance, Sampling(samples, jax.random.key(0) if key is None else key)
+    )
 
 
 def _computed(
@@ -245,12 +247,8 @@ def _computed(
     values = (fine.kernel, fine.tables.first, fine.tables.second)
     others = (coarse.kernel, coarse.tables.first, coarse.tables.second)
     size = np.sqrt(fine.kernel[:, 0] * fine.kernel[:, 2])[:, None]
-    lost = _ROUNDING / fine.angle[:, None]
-    rounding = (
-        _ROUNDING * size,
-        lost * (np.abs(values[1]) + (size if passes.skewed and net.depth > 1 else 0)),
-        lost * fine.terms,
-    )
+    moved = size if passes.skewed and net.depth > 1 else 0.0
+    rounding = [_ROUNDING * part for part in (size, np.abs(values[1]) + moved, np.abs(fine.terms))]
     errors = (
         matrix(3 * np.abs(v - o) + r) for v, o, r in zip(values, others, rounding, strict=True)
     )

@@ -121,10 +121,14 @@ def _by_arcs(activation: Activation, basis: Basis, link: Link, wanted, count: in
     exponents, monomials = _monomials(cos, sin, max(d for _, d in wanted))
     means: Expectations = {}
     for r in sorted({r for r, _ in wanted}):
-        both = np.stack([_power(f, r - i) * _power(g, i) for i in range(r + 1)], 2) * weight[:, None]
+        both = (
+            np.stack([_power(f, r - i) * _power(g, i) for i in range(r + 1)], 2) * weight[:, None]
+        )
         even, odd = both[0] + both[1], both[0] - both[1]
         for d in (d for s, d in wanted if s == r):
-            columns = [c for c, (i, j) in enumerate(exponents) if i + j <= d and (d - i - j) % 2 == 0]
+            columns = [
+                c for c, (i, j) in enumerate(exponents) if i + j <= d and (d - i - j) % 2 == 0
+            ]
             table = _hermite_table(d, r * degree, tuple(exponents[c] for c in columns))
             means[r, d] = (odd if d % 2 else even) @ monomials[..., columns] @ table
     return product, after, means

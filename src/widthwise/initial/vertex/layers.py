@@ -65,7 +65,7 @@ class Run:
         layers: the hidden layers, the first one first.
         kernel: K of the outputs, pair by pair.
         tables: of the outputs.
-        terms: the sum of the absolute terms of K₂.
+        terms: the sizes of the terms of K₂, added up.
         angle: the least relative conditional deviation of a pair in any layer, 1 where no digit
             is lost by it.
     """
@@ -183,7 +183,13 @@ class Passes:
                 found = first.expectations(self._exact_first, signs, net.activation.smooth, link)
             elif net.activation.smooth:
                 found = smooth.expectations(
-                    net.activation, self._bias(l, level), covariance, self.pairs, link, wanted, level
+                    net.activation,
+                    self._bias(l, level),
+                    covariance,
+                    self.pairs,
+                    link,
+                    wanted,
+                    level,
                 )
             else:
                 found = kinked.expectations(

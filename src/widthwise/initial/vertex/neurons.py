@@ -96,7 +96,8 @@ class Neurons:
         return found.value[None], found.error
 
     def _by_rules(self, total: Total, work: float) -> Estimate | None:
-        before, estimate = None, None
+        before, estimate, last = None, None, np.inf
+        power = 1.0 if self.activation.kinks else 1.5
         most = min(_MOST_WORK / work, _MOST_NUMBERS / len(self.projection.coefficients))
         for rule in self._rules():
             if len(rule.weights) > most:
@@ -106,9 +107,14 @@ class Neurons:
             if self._finite:
                 return Estimate(value, 1e-15 * np.abs(value))
             if before is not None:
-                estimate = Estimate(value, np.abs(value - before) + 1e-15 * np.abs(value))
-                if np.abs(value - before).max() <= _AIM * np.abs(value).max():
+                difference = np.abs(value - before)
+                gap = difference.max() / max(np.abs(value).max(), 1e-300)
+                left = float(gaussian.remaining(np.asarray(gap), last, power))
+                share = left / gap if gap else 0.0
+                estimate = Estimate(value, share * difference + 1e-15 * np.abs(value))
+                if left <= _AIM:
                     break
+                last = gap
             before = value
         return estimate
 

@@ -29,6 +29,7 @@ _REACHES = (14.0, 20.0, 30.0, 42.0)
 _PAIRS_AT_ONCE = 2048
 _NEGLIGIBLE = 46.0  # −log c^k beyond which a term is nothing, with room for the k⁴ of derivatives
 _STEP = 0.05
+_GOLDEN = 0.6180339887498949
 _HIGHEST_DERIVATIVE = 6
 
 
@@ -89,7 +90,9 @@ def expectations(
 class _Coefficients:
     """The Hermite coefficients of φ(s u + shift)^r and of its derivatives in u."""
 
-    def __init__(self, activation: Activation, std: np.ndarray, shift: float, length: int, top: int):
+    def __init__(
+        self, activation: Activation, std: np.ndarray, shift: float, length: int, top: int
+    ):
         self.length = length
         for reach in _REACHES:
             u, functions, weight = _hermite_functions(reach, length + _HIGHEST_DERIVATIVE)
@@ -117,7 +120,8 @@ class _Coefficients:
 def _hermite_functions(reach: float, count: int):
     """Nodes u, he_k(u) e^{−u²/4} (nodes, count), and the step times e^{−u²/4}/√2π."""
     step = _STEP if count < 400 else _STEP / 2
-    u = np.arange(-round(reach / step), round(reach / step) + 1) * step
+    # nodes in another place for every length: two lengths do not agree on a kink nobody declared
+    u = (np.arange(-round(reach / step), round(reach / step) + 1) + _GOLDEN * count % 1) * step
     table = np.empty((count, len(u)))
     table[0] = np.exp(-u * u / 4)
     table[1] = u * table[0]

@@ -113,11 +113,11 @@ def needed(*, first: bool, skewed: bool) -> tuple[tuple[int, int], ...]:
 def step(
     below: Tables, size: Float[np.ndarray, "pairs 3"], mean: Expectations, link: Link
 ) -> tuple[Tables, Float[np.ndarray, "pairs 3"]]:
-    """The tables of the next layer, and the absolute terms its K₂ is the sum of, added up.
+    """The tables of the next layer, and the sizes of the terms of its K₂, added up.
 
     Args:
         below: the tables of the hidden layer's preactivations.
-        size: the absolute terms of their K₂.
+        size: the terms of their K₂, added up in size.
         mean: ⟨∂^d ψ^r⟩, those of :func:`needed`.
         link: the weights that read the layer.
     """
@@ -163,7 +163,10 @@ def _first_order(below: Tables, mean: Expectations, r: int) -> np.ndarray:
 def _second_order(
     below: Tables, size: np.ndarray, mean: Expectations
 ) -> tuple[np.ndarray, np.ndarray]:
-    """e₂ of the products of two features, and the sum of the absolute values of its terms."""
+    """e₂ of the products of two features, and the sum of the sizes of its terms.
+
+    The size of ⟨∂^d φφ⟩ is at least that of φφ: it may be 0 after a cancellation.
+    """
     K, T = _TWO * below.first, _THREE * below.third_first
     squares = _TWO[:, None] * _TWO * below.vertex + K[:, :, None] * K[:, None, :]
     weights = {
@@ -176,7 +179,12 @@ def _second_order(
         weights[6] = _by_count(T[:, :, None] * T[:, None, :]) / 72
     value = sum(_contracted(mean[2, d], weight) for d, weight in weights.items())
     weights[2] = 0.5 * _TWO * size
-    terms = sum(_contracted(np.abs(mean[2, d]), np.abs(weight)) for d, weight in weights.items())
+    norms = np.sqrt(np.maximum(mean[2, 0][:, ::2, 0], 0.0))
+    least = np.stack([norms[:, 0] ** 2, norms.prod(1), norms[:, 1] ** 2], 1)[..., None]
+    terms = sum(
+        _contracted(np.maximum(np.abs(mean[2, d]), least), np.abs(weight))
+        for d, weight in weights.items()
+    )
     return np.asarray(value), np.asarray(terms)
 
 
