@@ -2,7 +2,8 @@
 
 Read the names in this order: choose a network (``MLP``, ``laws``, ``activations``), see its
 infinite width (``limit_kernels``, ``linear_flow``), its corrections at initialization
-(``output_cumulants``, ``edgeworth``, ``kernel_corrections``), and real networks (``simulate``, ``empirical_ntk``).
+(``output_cumulants``, ``edgeworth``, ``kernel_corrections``), and real networks (``simulate``,
+``empirical_ntk``).
 """
 
 from widthwise.model import activations as activations

@@ -1,6 +1,6 @@
 """The public face: :func:`kernel_corrections` and the value it returns."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
@@ -52,7 +52,7 @@ class KernelCorrections:
     first: Gram
     second: Gram
     error: KernelErrors
-    _passes: Passes
+    _passes: Passes = field(repr=False)
 
     def vertex_form(self, A: ArrayLike, B: ArrayLike) -> Estimate:
         r"""The coefficient of 1/n in Cov(⟨A, K⟩, ⟨B, K⟩), ⟨A, K⟩ = Σ_ab A_ab K_ab.
@@ -249,7 +249,8 @@ def _computed(
     size = np.sqrt(fine.kernel[:, 0] * fine.kernel[:, 2])[:, None]
     moved = size if passes.skewed and net.depth > 1 else 0.0
     rounding = [_ROUNDING * part for part in (size, np.abs(values[1]) + moved, np.abs(fine.terms))]
-    errors = (
-        matrix(3 * np.abs(v - o) + r) for v, o, r in zip(values, others, rounding, strict=True)
+    K, first, second = map(matrix, values)
+    error = KernelErrors(
+        *(matrix(3 * np.abs(v - o) + r) for v, o, r in zip(values, others, rounding, strict=True))
     )
-    return KernelCorrections(net, x, *map(matrix, values), KernelErrors(*errors), passes)
+    return KernelCorrections(net, x, K, first, second, error, passes)

@@ -135,7 +135,7 @@ def _by_arcs(activation: Activation, basis: Basis, link: Link, wanted, count: in
 
 
 def _arcs(basis: Basis, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """cos α, sin α and weights (pairs, nodes) of two arcs that add up to half the circle."""
+    """Cosine, sine and weight (pairs, nodes) of two arcs that add up to half the circle."""
     x, g = np.polynomial.legendre.leggauss(count)
     turn = np.arctan2(-basis.slope * basis.first, basis.second)  # in the right half circle
     edges = np.stack([0 * turn - np.pi / 2, turn, 0 * turn + np.pi / 2], 1)

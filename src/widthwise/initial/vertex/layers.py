@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from widthwise.algebra.gaussian import Estimate, QuadratureError
 from widthwise.initial.recursion import key_sizes
@@ -132,7 +132,8 @@ class Passes:
 
     def _refined(self) -> tuple[Run, Run]:
         aim, count = self.tolerance or AIM, self._levels
-        coarse, gap = self._run(0, None), np.inf
+        fine = coarse = self._run(0, None)
+        level, gap = 0, np.inf
         for level in range(1, count):
             fine = self._run(level, None)
             gap = _difference(fine, coarse)

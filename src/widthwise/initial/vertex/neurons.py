@@ -59,7 +59,7 @@ class Neurons:
     def gaussian(
         cls, activation: Activation, covariance: np.ndarray, bias: tuple[float, Law] | None
     ) -> "Neurons":
-        """z ~ N(0, covariance), plus scale · b with the same b of a law for all inputs."""
+        """The law N(0, covariance), plus scale · b with the same b of a law for all inputs."""
         variances, axes = np.linalg.eigh(covariance)
         kept = variances[::-1] > 1e-15 * max(variances[-1], 0.0)
         A = (axes[:, ::-1] * np.sqrt(np.maximum(variances[::-1], 0.0)))[:, kept]
