@@ -34,7 +34,7 @@ def net(activation, *, depth=2, ratios=(1.5, 0.8, 1.2), weight_std=1.3, bias_std
 # ------------------------------------------------------------------ the general recursion, P = 2
 
 RECURSION = {
-    "tanh": (net("tanh", depth=3), X3),
+    "tanh": (net("tanh"), X3),
     "tanh, exponential": (net("tanh", weight_law=EXPONENTIAL), X3),
     "relu": (net("relu"), X3),
     "relu, exponential": (net("relu", weight_law=EXPONENTIAL), X2),

@@ -243,14 +243,19 @@ def _computed(
     net: MLP, x: np.ndarray, tolerance: float | None, sampling: Sampling
 ) -> KernelCorrections:
     passes = Passes(net, x, tolerance, sampling)
-    fine, coarse, matrix = passes.fine, passes.coarse, passes.matrix
-    values = (fine.kernel, fine.tables.first, fine.tables.second)
-    others = (coarse.kernel, coarse.tables.first, coarse.tables.second)
+    fine, matrix = passes.fine, passes.matrix
+    values, *others = (
+        (run.kernel, run.tables.first, run.tables.second) for run in (fine, *passes.others)
+    )
+    differences = [
+        np.sqrt(np.mean([np.square(values[k] - other[k]) for other in others], axis=0))
+        for k in range(3)
+    ]
     size = np.sqrt(fine.kernel[:, 0] * fine.kernel[:, 2])[:, None]
     moved = size if passes.skewed and net.depth > 1 else 0.0
     rounding = [_ROUNDING * part for part in (size, np.abs(values[1]) + moved, np.abs(fine.terms))]
     K, first, second = map(matrix, values)
     error = KernelErrors(
-        *(matrix(3 * np.abs(v - o) + r) for v, o, r in zip(values, others, rounding, strict=True))
+        *(matrix(3 * gap + lost) for gap, lost in zip(differences, rounding, strict=True))
     )
     return KernelCorrections(net, x, K, first, second, error, passes)

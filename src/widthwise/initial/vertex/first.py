@@ -7,11 +7,11 @@ two features do, and those of three and four come from one set of neurons shared
 """
 
 from math import comb
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from widthwise.algebra.gaussian import Estimate
 from widthwise.initial.vertex.kinked import next_basis
 from widthwise.initial.vertex.neurons import Neurons, Sampling
 from widthwise.initial.vertex.tables import Basis, Expectations, Link
@@ -21,6 +21,18 @@ from widthwise.model.architecture import MLP
 
 _FEW_PAIRS = 21
 _NOISE = 30.0
+MOVES = 4
+
+
+class Moments(NamedTuple):
+    """⟨φ_a^{r−i} φ_b^i⟩ as (pairs, r + 1), and a few ways in which its error may have moved it.
+
+    A move of random neurons is a contrast of their copies, the same for all entries, so that what
+    cancels between entries of one sample cancels in its error.
+    """
+
+    value: np.ndarray
+    moves: np.ndarray
 
 
 def moments(
@@ -30,19 +42,25 @@ def moments(
     sizes: tuple[int, ...],
     tolerance: float | None,
     sampling: Sampling,
-) -> dict[int, Estimate]:
-    """⟨φ_a^{r−i} φ_b^i⟩ as (pairs, r + 1) for r in ``sizes``, with errors."""
+) -> dict[int, Moments]:
+    """⟨φ_a^{r−i} φ_b^i⟩ for r in ``sizes``."""
     if len(pairs) <= _FEW_PAIRS:
         return _pair_by_pair(net, x, pairs, sizes, tolerance)
     found = _by_shared_neurons(net, x, pairs, sizes, sampling)
     a, b = pairs.T
     three = np.concatenate([np.stack([a, a], 1), pairs, np.stack([b, b], 1)])
     exact = first_layer.pair_moments(net, x, three, tolerance)
-    found[2] = Estimate(exact.value.reshape(3, -1).T, exact.value_error.reshape(3, -1).T)
+    found[2] = _moved(exact.value.reshape(3, -1).T, exact.value_error.reshape(3, -1).T)
     return found
 
 
-def _pair_by_pair(net: MLP, x, pairs, sizes, tolerance) -> dict[int, Estimate]:
+def _moved(value: np.ndarray, error: np.ndarray) -> Moments:
+    """Every entry moved by its error, up or down."""
+    signs = np.random.default_rng(0).choice([-1.0, 1.0], (MOVES, *value.shape))
+    return Moments(value, signs * error)
+
+
+def _pair_by_pair(net: MLP, x, pairs, sizes, tolerance) -> dict[int, Moments]:
     exponents = [(r - i, i) for r in sizes for i in range(r + 1)]
 
     def products(z: np.ndarray) -> np.ndarray:
@@ -57,19 +75,26 @@ def _pair_by_pair(net: MLP, x, pairs, sizes, tolerance) -> dict[int, Estimate]:
     error = np.array([np.broadcast_to(row.error, row.value.shape) for row in rows])
     ends = np.cumsum([0, *(r + 1 for r in sizes)])
     return {
-        r: Estimate(value[:, low:high], error[:, low:high])
+        r: _moved(value[:, low:high], error[:, low:high])
         for r, low, high in zip(sizes, ends[:-1], ends[1:], strict=True)
     }
 
 
-def _by_shared_neurons(net: MLP, x, pairs, sizes, sampling: Sampling) -> dict[int, Estimate]:
+def _by_shared_neurons(net: MLP, x, pairs, sizes, sampling: Sampling) -> dict[int, Moments]:
     halves = [(r - i, i) for r in sizes if r > 2 for i in range(1, r // 2 + 1)]
     m = len(x)
 
     def total(weights: np.ndarray, h: np.ndarray) -> np.ndarray:
         return np.stack([(h**p * weights[:, None]).T @ h**q for p, q in halves])
 
-    grams = Neurons(net.activation, project(net, x)).mean(total, len(halves) * m**2, sampling)
+    neurons = Neurons(net.activation, project(net, x))
+    copies, spread = neurons.copies(total, len(halves) * m**2, sampling)
+    rng = np.random.default_rng(1)
+    balanced = np.array([rng.permutation(np.arange(len(copies)) % 2) for _ in range(MOVES)])
+    contrasts = np.tensordot((2.0 * balanced - 1) / len(copies), copies, 1)
+    if len(copies) == 1:
+        contrasts = rng.choice([-1.0, 1.0], (MOVES, *spread.shape)) * spread
+    grams = (copies.mean(0), *contrasts)
     a, b = pairs.T
 
     def entry(gram: np.ndarray, r: int, i: int) -> np.ndarray:
@@ -78,31 +103,30 @@ def _by_shared_neurons(net: MLP, x, pairs, sizes, sampling: Sampling) -> dict[in
         rows, columns = (a, b) if i <= r // 2 else (b, a)
         return gram[halves.index((max(i, r - i), min(i, r - i)))][rows, columns]
 
+    def of_size(gram: np.ndarray, r: int) -> np.ndarray:
+        return np.stack([entry(gram, r, i) for i in range(r + 1)], 1)
+
     return {
-        r: Estimate(*(np.stack([entry(g, r, i) for i in range(r + 1)], 1) for g in grams))
+        r: Moments(of_size(grams[0], r), np.stack([of_size(gram, r) for gram in grams[1:]]))
         for r in sizes
         if r > 2
     }
 
 
 def expectations(
-    found: dict[int, Estimate], signs: np.random.Generator | None, smooth: bool, link: Link
+    found: dict[int, Moments], move: int | None, smooth: bool, link: Link
 ) -> tuple[np.ndarray, Basis, Expectations]:
     """As the other laws have them: ⟨φφ⟩, the next layer's basis, and ⟨ψ^r⟩.
 
     Args:
         found: of :func:`moments`.
-        signs: moves every moment by its error, up or down; ``None`` for not at all.
+        move: which of the moves to make; ``None`` for none.
         smooth: whether the next layer is smooth and takes plain coordinates.
         link: the weights that read the layer.
     """
-    value = {r: estimate.value for r, estimate in found.items()}
-    if signs is not None:
-        value = {
-            r: v + signs.choice([-1.0, 1.0], v.shape) * found[r].error for r, v in value.items()
-        }
+    value = {r: v if move is None else v + moves[move] for r, (v, moves) in found.items()}
     product = value[2]
-    noise = _NOISE * link.weight_std**2 * found[2].error.max(1)
+    noise = _NOISE * link.weight_std**2 * np.abs(found[2].moves).max((0, 2))
     basis = next_basis(found[2].value, None, link, noise)
     if smooth and not link.last:
         scales = np.sqrt(link.bias_std**2 + link.weight_std**2 * product[:, [0, 2]])

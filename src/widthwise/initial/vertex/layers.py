@@ -16,7 +16,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float
 
-from widthwise.algebra.gaussian import Estimate, QuadratureError
+from widthwise.algebra.gaussian import QuadratureError
 from widthwise.initial.recursion import key_sizes
 from widthwise.initial.vertex import first, kinked, smooth
 from widthwise.initial.vertex.neurons import Neurons, Sampling
@@ -99,7 +99,7 @@ class Passes:
         norm = np.linalg.norm(x, axis=1)
         swap = norm[b] > norm[a]
         self.pairs = np.stack([np.where(swap, b, a), np.where(swap, a, b)], 1)
-        self.fine, self.coarse = self._refined()
+        self.fine, self.others = self._refined()
 
     def matrix(self, values: Float[np.ndarray, "pairs 3"]) -> Float[np.ndarray, "points points"]:
         """The entries (a, b) of a table, as a symmetric matrix."""
@@ -123,14 +123,16 @@ class Passes:
 
     @cached_property
     def slack(self) -> float:
-        """The largest relative difference of what the two runs pass on to forms in all inputs."""
+        """The largest relative difference of what the runs pass on to forms in all inputs."""
         gaps = [0.0]
-        for one, two in zip(self.fine.layers, self.coarse.layers, strict=True):
-            for name in ("covariance", "moments", "own", "mixed"):
-                gaps.append(_gap(getattr(one, name), getattr(two, name)))
+        for other in self.others:
+            for one, two in zip(self.fine.layers, other.layers, strict=True):
+                for name in ("covariance", "moments", "own", "mixed"):
+                    gaps.append(_gap(getattr(one, name), getattr(two, name)))
         return max(gaps) + 1e-15 / float(self.fine.angle.min())
 
-    def _refined(self) -> tuple[Run, Run]:
+    def _refined(self) -> tuple[Run, tuple[Run, ...]]:
+        """The finest run, and those whose differences from it are its error."""
         aim, count = self.tolerance or AIM, self._levels
         fine = coarse = self._run(0, None)
         level, gap = 0, np.inf
@@ -149,8 +151,8 @@ class Passes:
                 "at this scale: standardize the inputs, or pass a larger tolerance"
             )
         if self._exact_first is not None:
-            coarse = self._run(level, np.random.default_rng(0))
-        return fine, coarse
+            return fine, tuple(self._run(level, move) for move in range(first.MOVES))
+        return fine, (coarse,)
 
     @property
     def _levels(self) -> int:
@@ -162,7 +164,7 @@ class Passes:
         return len(kinked.ARC_NODES if arcs else kinked.PANEL_NODES)
 
     @cached_property
-    def _exact_first(self) -> dict[int, Estimate] | None:
+    def _exact_first(self) -> dict[int, first.Moments] | None:
         """Expectations over a first layer whose weights are not Gaussian."""
         net = self.net
         if isinstance(net.weight_law[0], Gaussian):
@@ -170,7 +172,7 @@ class Passes:
         sizes = tuple(r for r, _ in needed(first=True, skewed=self.skewed))
         return first.moments(net, self.x, self.pairs, sizes, self.tolerance, self.sampling)
 
-    def _run(self, level: int, signs: np.random.Generator | None) -> Run:
+    def _run(self, level: int, move: int | None) -> Run:
         net, links, count = self.net, self.links, len(self.pairs)
         covariance, basis = self._first_covariance()
         tables, terms = Tables.zero(count), np.zeros((count, 3))
@@ -181,7 +183,7 @@ class Passes:
                 angle = np.minimum(angle, _angle(covariance, basis))
             wanted = needed(first=l == 0, skewed=self.skewed)
             if l == 0 and self._exact_first is not None:
-                found = first.expectations(self._exact_first, signs, net.activation.smooth, link)
+                found = first.expectations(self._exact_first, move, net.activation.smooth, link)
             elif net.activation.smooth:
                 found = smooth.expectations(
                     net.activation,
