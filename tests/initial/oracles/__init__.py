@@ -1,0 +1,1 @@
+"""Cumulants of finite networks computed without the recursion, to compare it with."""
