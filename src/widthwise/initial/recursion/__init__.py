@@ -19,6 +19,7 @@ Read the files in this order:
 * :mod:`.run`: all layers, the outputs, and the errors.
 """
 
+from widthwise.initial.recursion.layer import key_sizes
 from widthwise.initial.recursion.run import Recursion
 
-__all__ = ["Recursion"]
+__all__ = ["Recursion", "key_sizes"]
