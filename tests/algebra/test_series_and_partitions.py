@@ -5,13 +5,29 @@ import numpy as np
 import pytest
 
 from widthwise.algebra.divided import divided_differences
-from widthwise.algebra.partitions import joint_cumulant, mobius, set_partitions
+from widthwise.algebra.partitions import (
+    joint_cumulant,
+    mobius,
+    multiset_partitions,
+    set_partitions,
+)
 from widthwise.algebra.series import Series
 
 
 def test_there_are_bell_many_partitions():
     assert [len(set_partitions(n)) for n in range(8)] == [1, 1, 2, 5, 15, 52, 203, 877]
     assert all(sorted(sum(p, ())) == list(range(5)) for p in set_partitions(5))
+
+
+@pytest.mark.parametrize("counts", [(4,), (1, 1, 1), (2, 1), (3, 2), (2, 2, 1)])
+def test_partitions_of_a_multiset_are_set_partitions_counted_by_what_they_hold(counts):
+    values = [v for v, c in enumerate(counts) for _ in range(c)]
+    found = {}
+    for partition in set_partitions(len(values)):
+        parts = [np.bincount([values[i] for i in B], minlength=len(counts)) for B in partition]
+        held = tuple(sorted((tuple(map(int, part)) for part in parts), reverse=True))
+        found[held] = found.get(held, 0) + 1
+    assert dict(multiset_partitions(counts)) == found
 
 
 def test_mobius_weights_of_a_constant_cancel():

@@ -8,6 +8,7 @@ the sum over set partitions π of {1..p} with blocks B (McCullagh, *Tensor Metho
 §2.3), and conversely μ = Σ_π ∏_{B∈π} κ(B). Both are exact.
 """
 
+import itertools
 import math
 from collections.abc import Callable
 from functools import cache, lru_cache
@@ -31,6 +32,41 @@ def set_partitions(size: int) -> tuple[Partition, ...]:
             (*smaller[:i], (*block, last), *smaller[i + 1 :]) for i, block in enumerate(smaller)
         )
     return tuple(partitions)
+
+
+@lru_cache(maxsize=1024)
+def multiset_partitions(counts: tuple[int, ...]) -> tuple[tuple[tuple[Block, ...], int], ...]:
+    """The partitions of a multiset into parts, and how many set partitions each stands for.
+
+    Of positions that hold value v counts[v] times, a set partition has blocks; what matters of a
+    block is how often it holds each value. Parts come in decreasing order.
+
+    Args:
+        counts: how often each value appears.
+
+    Example:
+        >>> from widthwise.algebra.partitions import multiset_partitions
+        >>> multiset_partitions((2,))  # {a, a}: together or apart
+        ((((2,),), 1), (((1,), (1,)), 1))
+    """
+    every = math.prod(map(math.factorial, counts))
+
+    def ways(parts: tuple[Block, ...]) -> int:
+        inner = math.prod(math.factorial(c) for part in parts for c in part)
+        same = math.prod(math.factorial(parts.count(part)) for part in set(parts))
+        return every // (inner * same)
+
+    def parts_of(rest: Block, largest: Block) -> "list[tuple[Block, ...]]":
+        if not any(rest):
+            return [()]
+        found = []
+        for part in itertools.product(*(range(c, -1, -1) for c in rest)):
+            if any(part) and part <= largest:
+                left = tuple(c - k for c, k in zip(rest, part, strict=True))
+                found += [(part, *others) for others in parts_of(left, part)]
+        return found
+
+    return tuple((parts, ways(parts)) for parts in parts_of(counts, counts))
 
 
 def mobius(blocks: int) -> int:

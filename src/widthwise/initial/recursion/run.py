@@ -16,14 +16,15 @@ Joint cumulants of outputs follow from those of the conditional cumulants Y by t
   coarser level everywhere, and the differences are the reported errors.
 """
 
+from collections import Counter
 from collections.abc import Sequence
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from itertools import combinations_with_replacement
 
 import numpy as np
 
 from widthwise.algebra.gaussian import Estimate, QuadratureError
-from widthwise.algebra.partitions import set_partitions
+from widthwise.algebra.partitions import multiset_partitions
 from widthwise.initial.recursion.biases import Biases
 from widthwise.initial.recursion.channels import Channels
 from widthwise.initial.recursion.layer import Layer, key_sizes, weight_cumulant
@@ -151,10 +152,13 @@ class _Run:
     def output_cumulant(self, channels: Key, components: tuple[int, ...]) -> np.ndarray:
         """Equation (1)."""
         total = np.zeros(self.order + 1)
-        for partition in set_partitions(len(channels)):
-            if any(len(B) < 2 or len({components[i] for i in B}) > 1 for B in partition):
-                continue
-            total += self.last.cumulant(_block([channels[i] for i in B] for B in partition))
+        if len(channels) > self.order + 2:  # all of higher order, but for a bias
+            same = len(set(components)) == 1
+            return self.last.cumulant((tuple(sorted(channels)),)) if same else total
+        counts = Counter(zip(channels, components, strict=True))
+        values = sorted(counts)
+        for blocks, ways in _output_blocks(tuple(values), tuple(counts[v] for v in values)):
+            total += ways * self.last.cumulant(blocks)
         return total
 
     def _layer(self, l: int, neuron: Neuron) -> Layer:
@@ -226,6 +230,21 @@ class _Run:
                 "tolerance, or None to accept it"
             )
         return law.derivatives(best, degree)
+
+
+@lru_cache(maxsize=4096)
+def _output_blocks(
+    variables: tuple[tuple[int, int], ...], counts: tuple[int, ...]
+) -> list[tuple[Block, int]]:
+    """The blocks of equation (1) for variables (channel, component), and how often each occurs."""
+    found = []
+    for parts, ways in multiset_partitions(counts):
+        members = [
+            [v for v, c in zip(variables, part, strict=True) for _ in range(c)] for part in parts
+        ]
+        if all(len(part) > 1 and len({i for _, i in part}) == 1 for part in members):
+            found.append((_block([a for a, _ in part] for part in members), ways))
+    return found
 
 
 def _table(channels: Channels, values: Sequence[int], sizes: Sequence[int], order: int):
