@@ -7,6 +7,10 @@ one coordinate at a time, the last first:
 
     c_γ(g) = E[g(Lu) ∏_i He_{γ_i}(u_i)/√γ_i!],        |c_γ| ≤ √(E g²).
 
+Products of functions of one component each, g = ∏_a f_{j_a}(z_a), are contracted for all choices of
+the j_a at once (:func:`hermite_products`): with L triangular z_a knows u_1 … u_a only, so the last
+coordinate, where all nodes are, sees the functions of one component instead of all their products.
+
 Then ∂_{z_a} = Σ_i (L⁻¹)_{ia} ∂_{u_i} turns the c_γ into E[∂^α g], degree by degree
 (:func:`to_derivatives`). The rules are those of :mod:`widthwise.algebra.gaussian`: trapezoid if g
 is analytic, Gauss–Legendre panels that end at the kinks if it is not, both reaching far enough for
@@ -103,7 +107,90 @@ def hermite_moments(
     return result
 
 
-def _contracted(values: Values, L, degree: int, rule: NestedRule, u, w) -> np.ndarray:
+class Products(NamedTuple):
+    """The Hermite moments of products of functions of one component each.
+
+    Args:
+        chosen: for every product the function of each component.
+        moments: c_γ in the order of :func:`multi_indices`.
+    """
+
+    chosen: Int[np.ndarray, "products p"]
+    moments: Float[np.ndarray, "products indices"]
+
+
+def hermite_products(
+    functions: Values,
+    counts: Int[np.ndarray, "functions kinds"],
+    most: Int[np.ndarray, " kinds"],
+    L: Float[np.ndarray, "p p"],
+    degree: int,
+    rule: NestedRule,
+    *,
+    half: bool = False,
+) -> Products:
+    """c_γ of the products ∏_a f_{j_a}(z_a) of z = Lu, for all |γ| ≤ degree.
+
+    Args:
+        functions: maps numbers (nodes,) to the values of all f_j, (functions, nodes).
+        counts: how much f_j has of each kind; products with more than ``most`` are left out.
+        most: how much of each kind a product may have.
+        L: lower triangular, z = Lu.
+        degree: highest |γ|.
+        rule: the rule for every coordinate.
+        half: whether every integrand that is not odd in u is even: half of the nodes then suffice,
+            and the odd ones, not zero here, are for the caller to set to zero.
+    """
+    u, w = _line(L, 0, np.zeros((1, 0)), rule)
+    if half:
+        kept = u[0] >= 0
+        u, w = u[:, kept], w[:, kept] * np.where(u[:, kept] > 0, 2.0, 1.0)
+    rank, step = len(L), max(1, int(_NUMBERS_AT_ONCE / (_leaves(L, rule, u) * len(counts))))
+    chosen, total = np.zeros((0, rank), dtype=int), 0.0
+    for start in range(0, u.shape[1], step):
+        part = slice(start, start + step)
+        chosen, moments = _products_contracted(
+            functions, counts, most, L, degree, rule, u[:, part], w[:, part]
+        )
+        total = total + moments
+    return Products(chosen, np.asarray(total))
+
+
+def _products_contracted(functions, counts, most, L, degree, rule, u, w):
+    lines, nodes = _nested(L, rule, u, w)
+    rank = len(L)
+    chosen, gammas = np.zeros((1, 0), dtype=int), np.zeros((1, 0), dtype=int)
+    table = np.ones((1, 1, len(nodes)))
+    sizes = [len(lines[0][0]) * lines[0][0].shape[1]]
+    for u_c, _ in lines[1:]:
+        sizes.append(sizes[-1] * u_c.shape[1])
+    for c in reversed(range(rank)):
+        below = nodes[:: sizes[-1] // sizes[c], : c + 1]
+        values = functions(below @ L[c, : c + 1])
+        row, j = np.nonzero((counts[chosen].sum(1)[:, None] + counts <= most).all(-1))
+        chosen = np.concatenate([j[:, None], chosen[row]], 1)
+        table = table[row] * values[j][:, None]
+        u_c, w_c = lines[c]
+        count = u_c.shape[1]
+        weighted = _normalized_hermite(u_c, degree) * w_c[..., None]
+        flat = table.reshape(len(table) * len(gammas), -1, count)
+        if len(u_c) == 1:
+            flat = flat @ weighted[0]
+        else:
+            flat = np.matmul(flat.transpose(1, 0, 2), weighted).transpose(1, 0, 2)
+        old, new = np.nonzero(gammas.sum(1)[:, None] + np.arange(degree + 1) <= degree)
+        gammas = np.concatenate([new[:, None], gammas[old]], 1)
+        flat = flat.reshape(len(chosen), -1, flat.shape[1], degree + 1)
+        table = flat[:, old, :, new].transpose(1, 0, 2)
+    base = (degree + 1) ** np.arange(rank)
+    order = np.argsort(gammas @ base)
+    wanted = multi_indices(rank, degree) @ base
+    place = order[np.searchsorted((gammas @ base)[order], wanted)]
+    return chosen, table[:, place, 0]
+
+
+def _nested(L, rule: NestedRule, u, w):
+    """The lines of all coordinates, and their joint nodes."""
     lines, nodes = [(u, w)], u.reshape(-1, 1)
     # beyond the ball of radius `reach` the Gaussian weighs as little as beyond `reach` on a line
     rest = np.sqrt(max(rule.reach**2 - np.abs(u).min() ** 2, 0.0))
@@ -116,6 +203,11 @@ def _contracted(values: Values, L, degree: int, rule: NestedRule, u, w) -> np.nd
         count = u.shape[1]
         last = u.ravel() if len(u) == len(nodes) else np.tile(u[0], len(nodes))
         nodes = np.concatenate([np.repeat(nodes, count, 0), last[:, None]], 1)
+    return lines, nodes
+
+
+def _contracted(values: Values, L, degree: int, rule: NestedRule, u, w) -> np.ndarray:
+    lines, nodes = _nested(L, rule, u, w)
     table = values(nodes @ L.T)
     functions = len(table)
     for u, w in reversed(lines):

@@ -34,6 +34,7 @@ class Neuron:
         table: the monomials in δY, over the pivots by their position.
         cumulants: the joint cumulants of the blocks, a series for every monomial.
         tangent_kernel: Θ between all channels at n = ∞; only entries of one replica are read.
+        degrees: the highest derivative with respect to values of a product of r features, by r.
         moments: (factors, degree) ↦ E[∂^α O] (choices, alphas) over the values, α over the pivots
             among them in the order of ``multi_indices``.
     """
@@ -45,16 +46,14 @@ class Neuron:
         table: Monomials,
         cumulants: Float[np.ndarray, "orders monomials"],
         tangent_kernel: Float[np.ndarray, "channels channels"],
+        degrees: tuple[int, ...],
         moments: Moments,
     ):
         self.channels, self.table = channels, table
         self.expectation = table.moments(cumulants)
         self._pivots, self._kernel = pivots, tangent_kernel
         self._values = [i for i, c in enumerate(pivots) if channels.is_value(c)]
-        self._degree = [
-            int(table.alpha[: table.count[weight], self._values].sum(1).max(initial=0))
-            for weight in range(table.order + 1)
-        ]
+        self._degrees = degrees
         self._place = _places(table.alpha[:, self._values])
         self._moments = lru_cache(maxsize=None)(moments)
         self.polynomial = lru_cache(maxsize=None)(self._polynomial)
@@ -69,7 +68,7 @@ class Neuron:
         weight = table.order + 2 - len(observable)
         kept = slice(table.count[weight])
         row = factors.place(len(channels.values), values, slopes)
-        derivatives = self._moments(factors, self._degree[weight])[row]
+        derivatives = self._moments(factors, self._degrees[len(observable)])[row]
         result = derivatives[self._place[kept]] * table.coefficient[kept]
         for replica in range(len(channels.tangents)):
             own = [c for c in tangents if channels.replica[c] == replica]

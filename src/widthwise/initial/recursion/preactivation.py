@@ -21,6 +21,7 @@ from widthwise.algebra.gaussian import Estimate
 from widthwise.algebra.hermite import (
     NestedRule,
     hermite_moments,
+    hermite_products,
     multi_indices,
     nodes_of,
     reach,
@@ -83,13 +84,23 @@ class GaussianLaw:
         layer: the hidden layer, from 0.
         covariance: K, with the bias in it if that is Gaussian.
         pivots: linearly independent inputs; by default whichever, where no derivative is asked.
+        degrees: the highest derivative asked of products of r factors, r the position.
+        slopes: how many factors may be slopes.
     """
 
     def __init__(
-        self, net: MLP, layer: int, covariance: np.ndarray, pivots: tuple[int, ...] | None = None
+        self,
+        net: MLP,
+        layer: int,
+        covariance: np.ndarray,
+        pivots: tuple[int, ...] | None = None,
+        degrees: tuple[int, ...] = (0,),
+        slopes: int = 0,
     ):
         self.moments = lru_cache(maxsize=None)(self._moments)
+        self._every = lru_cache(maxsize=2)(self._every_product)
         self.activation: Activation = net.activation
+        self.degrees, self.slopes = degrees, slopes
         chosen = list(independent(covariance, ROUNDING).inputs if pivots is None else pivots)
         inner = covariance[np.ix_(chosen, chosen)]
         self.factor = np.linalg.cholesky(inner) if chosen else np.zeros((0, 0))
@@ -128,16 +139,90 @@ class GaussianLaw:
         smooth = self.activation.smooth and independent_inputs
         return smooth and self.loss(degree) > _MOST_LOSS
 
+    @cached_property
+    def joint(self) -> bool:
+        """Whether the products of all numbers of factors are computed at once."""
+        return self.rank == len(self.rows) > 0 and not self._differentiated(max(self.degrees))
+
+    def gap(self, factors: Factors, degree: int, level: int) -> float | None:
+        """The largest difference of two levels of refinement; None beyond memory."""
+        if self.joint:
+            every = [
+                Factors(r - s, s)
+                for r in range(1, len(self.degrees))
+                for s in range(min(r, self.slopes) + 1)
+            ]
+            asked = [(f, self.degrees[sum(f)]) for f in every]
+        else:
+            asked = [(factors, degree)]
+        gaps = []
+        for f, d in asked:
+            finer, coarser = (self.moments(f, d, k) for k in (level, level - 1))
+            if finer is None or coarser is None:
+                return None
+            gaps.append(float(np.max(np.abs(finer - coarser) / self.sizes(f))))
+        return max(gaps)
+
+    def _rule(self, level: int, reached: int, shift: float = 0.0) -> NestedRule:
+        kinks = tuple(kink - shift for kink in self.activation.kinks)
+        return NestedRule(kinks, _PANEL_NODES[level] if kinks else _STEPS[level], reach(reached))
+
+    def _every_product(self, level: int) -> dict[Factors, np.ndarray] | None:
+        """c_γ of all products of up to the most factors, by how many are values and slopes."""
+        most, degree = len(self.degrees) - 1, max(self.degrees)
+        rule = self._rule(level, max(d + 2 * r for r, d in enumerate(self.degrees)))
+        if level > 1 and nodes_of(self.factor, rule) > _MOST_NODES:
+            return None
+        kinds = [(p, s) for s in range(self.slopes + 1) for p in range(most - s + 1)]
+        counts = np.array([(p, s, p + s) for p, s in kinds])
+        limits = np.array([most, self.slopes, most])
+        parity, total = self.activation.parity is not None, 0.0
+        average = [(0.0, 1.0)]
+        if self.bias is not None:
+            scale, law = self.bias
+            nodes, weights = law.quadrature(_BIAS_NODES[level])
+            average = list(zip(scale * nodes, weights, strict=True))
+        chosen = np.zeros((0, self.rank), dtype=int)
+        for shift, weight in average:
+            chosen, moments = hermite_products(
+                partial(_powers, self.activation, kinds, float(shift)),
+                counts,
+                limits,
+                self.factor,
+                degree,
+                self._rule(level, max(d + 2 * r for r, d in enumerate(self.degrees)), shift),
+                half=parity and self.bias is None,
+            )
+            total = total + weight * moments
+        rows = {tuple(kinds[j] for j in row): i for i, row in enumerate(chosen)}
+        odd = multi_indices(self.rank, degree).sum(1) % 2
+        symmetric = parity and (self.bias is None or self.bias[1].symmetric)
+        result = {}
+        for r in range(most + 1):
+            for s in range(min(r, self.slopes) + 1):
+                factors = Factors(r - s, s)
+                places = [rows[powers] for powers in _powers_of(self.rank, factors)]
+                sign = factors.parity(self.activation)
+                kept = 1.0 if not symmetric else odd == sign
+                result[factors] = np.asarray(total)[places] * kept
+        return result
+
     def _moments(self, factors: Factors, degree: int, level: int) -> np.ndarray | None:
         """Normalized moments of the products of factors; None beyond memory.
 
         They are Hermite moments c_γ, or E[∂^α O] ∏ std^α/√α!.
         """
-        kinks, activation = self.activation.kinks, self.activation
+        activation = self.activation
+        if self.joint:
+            every = self._every(level)
+            return (
+                None
+                if every is None
+                else every[factors][:, : len(multi_indices(self.rank, degree))]
+            )
         if self._differentiated(degree):
             return self._derivative_moments(factors, degree, level)
-        fineness = _PANEL_NODES[level] if kinks else _STEPS[level]
-        rule = NestedRule(kinks, fineness, reach(degree + 2 * sum(factors)))
+        rule = self._rule(level, degree + 2 * sum(factors))
         if level > 1 and nodes_of(self.rows, rule) > _MOST_NODES:
             return None
         parity = factors.parity(activation)
@@ -146,7 +231,7 @@ class GaussianLaw:
         scale, law = self.bias
         total = 0.0
         for b, weight in zip(*law.quadrature(_BIAS_NODES[level]), strict=True):
-            moved = rule._replace(kinks=tuple(kink - scale * b for kink in kinks))
+            moved = self._rule(level, degree + 2 * sum(factors), float(scale * b))
             values = _products(activation, factors, float(scale * b))
             total = total + weight * hermite_moments(values, self.rows, degree, moved)
         if parity is not None and law.symmetric:
@@ -214,18 +299,22 @@ class GaussianLaw:
 class FirstLayer:
     """The exact law of the first hidden layer's preactivations.
 
-    ``gaussian`` is that law if it is Gaussian; otherwise :meth:`moments` has the expectations.
+    :meth:`gaussian` is that law if it is Gaussian; otherwise :meth:`moments` has the expectations.
     """
 
     def __init__(self, net: MLP, x: np.ndarray, tolerance: float | None):
         self.net, self.x, self.tolerance = net, x, tolerance
+        self._laws: dict[tuple[int, int], GaussianLaw | None] = {}
         self.moments = lru_cache(maxsize=None)(self._moments)
 
-    @cached_property
-    def gaussian(self) -> GaussianLaw | None:
-        """The law if it is Gaussian."""
-        projection = project(self.net, self.x)
-        return GaussianLaw(self.net, 0, projection.covariance) if projection.gaussian else None
+    def gaussian(self, most: int, slopes: int) -> GaussianLaw | None:
+        """The law if it is Gaussian, for products of at most so many factors and slopes."""
+        if (most, slopes) not in self._laws:
+            projection = project(self.net, self.x)
+            degrees = (0,) * (most + 1)
+            law = GaussianLaw(self.net, 0, projection.covariance, None, degrees, slopes)
+            self._laws[most, slopes] = law if projection.gaussian else None
+        return self._laws[most, slopes]
 
     def _moments(self, factors: Factors) -> Estimate:
         """E of all products of factors over the exact law."""
@@ -284,6 +373,31 @@ def _products(
         return table.reshape(-1, len(z))
 
     return values
+
+
+@lru_cache(maxsize=256)
+def _powers_of(points: int, factors: Factors) -> list[tuple[tuple[int, int], ...]]:
+    """For every choice the powers of φ and of φ' at each input."""
+    return [
+        tuple((values.count(a), slopes.count(a)) for a in range(points))
+        for values, slopes in factors.every(points)
+    ]
+
+
+def _powers(
+    activation: Activation, kinds: list[tuple[int, int]], shift: float, z: np.ndarray
+) -> np.ndarray:
+    """φ^p φ'^s at z + shift for all kinds (p, s), (kinds, nodes)."""
+    value = _evaluated(activation, z + shift)
+    powers = [np.ones_like(value)]
+    for _ in range(max(p for p, _ in kinds)):
+        powers.append(powers[-1] * value)
+    table, slope = [], np.ones_like(value)
+    for s in range(max(s for _, s in kinds) + 1):
+        if s:
+            slope = slope * _evaluated(activation.derivative(), z + shift)
+        table += [powers[p] * slope for p, t in kinds if t == s]
+    return np.stack(table)
 
 
 def _taylor_factor(base: np.ndarray, slope: np.ndarray, values: int, slopes: int) -> np.ndarray:

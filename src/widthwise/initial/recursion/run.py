@@ -28,7 +28,7 @@ from widthwise.algebra.partitions import multiset_partitions
 from widthwise.initial.recursion.biases import Biases
 from widthwise.initial.recursion.channels import Channels
 from widthwise.initial.recursion.layer import Layer, key_sizes, weight_cumulant
-from widthwise.initial.recursion.monomials import Block, Key, monomials
+from widthwise.initial.recursion.monomials import Block, Key, Monomials, monomials
 from widthwise.initial.recursion.neuron import Neuron
 from widthwise.initial.recursion.preactivation import (
     Factors,
@@ -41,7 +41,7 @@ from widthwise.model.architecture import MLP
 
 _AIM = {0: 1e-12, 1: 1e-12, 2: 1e-12, 3: 1e-10}
 
-Levels = dict[tuple[int, Factors], int]
+Levels = dict[tuple[int, Factors | None], int]
 
 
 class Recursion:
@@ -87,7 +87,7 @@ class Recursion:
         coarse = self._coarse.output_cumulant(channels, components)
         # rounding differs from run to run, so the difference of two is itself uncertain
         relative = 1e-15 + len(channels) * self._fine.missed
-        return Estimate(fine, 3 * np.abs(fine - coarse) + relative * np.abs(fine))
+        return Estimate(fine, 5 * np.abs(fine - coarse) + relative * np.abs(fine))
 
 
 class _Inputs:
@@ -188,11 +188,13 @@ class _Run:
             cumulants[:, position] = below.cumulant(_block([pivots[c] for c in k] for k in block))
             if len(block) == 1 and len(block[0]) == 2:
                 cumulants[0, position] = 0.0  # δY is Y less its limit
-        law = self.first.gaussian
+        degrees = _degrees(table, len(values))
+        most = 2 * len(channels.tangents)
+        law = self.first.gaussian(order + 2, most)
         if not exact:
-            law = GaussianLaw(self.net, l, kernel[:m, :m], values)
+            law = GaussianLaw(self.net, l, kernel[:m, :m], values, degrees, most)
         moments = self._exact_moments if law is None else partial(self._refined, law, l)
-        return Neuron(channels, pivots, table, cumulants, kernel, moments)
+        return Neuron(channels, pivots, table, cumulants, kernel, degrees, moments)
 
     def _exact_moments(self, factors: Factors, degree: int) -> np.ndarray:
         """E[O] over a first layer that is not Gaussian."""
@@ -205,22 +207,25 @@ class _Run:
 
     def _refined(self, law: GaussianLaw, l: int, factors: Factors, degree: int) -> np.ndarray:
         """E[∂^α O] for products of factors, at the level this run uses."""
+        which = (l, None if law.joint else factors)
         if self.coarser:
-            if (l, factors) not in self.levels:
-                raise RuntimeError("the coarser run came before the finer one")
-            found = law.moments(factors, degree, max(self.levels[l, factors] - 1, 0))
-            assert found is not None
-            return law.derivatives(found, degree)
-        aim = self.tolerance or _AIM.get(law.rank, 1e-8)
-        best, gap = law.moments(factors, degree, 0), np.inf
-        assert best is not None
-        self.levels[l, factors] = 0
+            level = max(self.levels[which] - 1, 0)
+        else:
+            if which not in self.levels:
+                self.levels[which] = self._level(law, l, factors, degree)
+            level = self.levels[which]
+        found = law.moments(factors, degree, level)
+        assert found is not None
+        return law.derivatives(found, degree)
+
+    def _level(self, law: GaussianLaw, l: int, factors: Factors, degree: int) -> int:
+        """The first level that agrees with the one before, or the finest feasible."""
+        aim, best, gap = self.tolerance or _AIM.get(law.rank, 1e-8), 0, np.inf
         for level in range(1, law.levels):
-            finer = law.moments(factors, degree, level)
-            if finer is None:
+            found = law.gap(factors, degree, level)
+            if found is None:
                 break
-            gap = float(np.max(np.abs(finer - best) / law.sizes(factors)))
-            best, self.levels[l, factors] = finer, level
+            best, gap = level, found
             if gap <= aim:
                 break
         if self.tolerance is not None and gap > self.tolerance:
@@ -229,7 +234,7 @@ class _Run:
                 f"error of {gap:.1e}, not the {self.tolerance:.0e} asked for; pass a larger "
                 "tolerance, or None to accept it"
             )
-        return law.derivatives(best, degree)
+        return best
 
 
 @lru_cache(maxsize=4096)
@@ -256,6 +261,13 @@ def _table(channels: Channels, values: Sequence[int], sizes: Sequence[int], orde
     )
     degrees = tuple(channels.degrees[c] for c in chosen)
     return monomials(keys, degrees, order)
+
+
+def _degrees(table: Monomials, values: int) -> tuple[int, ...]:
+    """The highest derivative with respect to values asked of a product of r factors, by r."""
+    orders = table.alpha[:, :values].sum(1)
+    weights = (min(table.order + 2 - r, table.order) for r in range(table.order + 3))
+    return tuple(int(orders[: table.count[w]].max(initial=0)) for w in weights)
 
 
 def _block(keys) -> Block:
