@@ -389,15 +389,17 @@ def _powers(
 ) -> np.ndarray:
     """φ^p φ'^s at z + shift for all kinds (p, s), (kinds, nodes)."""
     value = _evaluated(activation, z + shift)
-    powers = [np.ones_like(value)]
-    for _ in range(max(p for p, _ in kinds)):
-        powers.append(powers[-1] * value)
-    table, slope = [], np.ones_like(value)
-    for s in range(max(s for _, s in kinds) + 1):
-        if s:
-            slope = slope * _evaluated(activation.derivative(), z + shift)
-        table += [powers[p] * slope for p, t in kinds if t == s]
-    return np.stack(table)
+    table, first, slope = np.empty((len(kinds), len(z))), 0, value
+    for i, (p, s) in enumerate(kinds):  # p runs fastest
+        if p:
+            np.multiply(table[i - 1], value, out=table[i])
+        elif s:
+            slope = _evaluated(activation.derivative(), z + shift) if s == 1 else slope
+            np.multiply(table[first], slope, out=table[i])
+        else:
+            table[i] = 1.0
+        first = i if not p else first
+    return table
 
 
 def _taylor_factor(base: np.ndarray, slope: np.ndarray, values: int, slopes: int) -> np.ndarray:
