@@ -114,9 +114,7 @@ class NTKStatistics:
         for row in sorted({*rows, *sum(pairs, ())}):
             distinct.setdefault(x[row].tobytes(), row)
         inputs = tuple(distinct.values())
-        place = {
-            row: inputs.index(distinct[x[row].tobytes()]) for row in {*rows, *sum(pairs, ())}
-        }
+        place = {row: inputs.index(distinct[x[row].tobytes()]) for row in {*rows, *sum(pairs, ())}}
         count = len(rows)
         variables = sorted((place[row], part) for row, part in zip(rows, parts, strict=False))
         tangents = sorted(
