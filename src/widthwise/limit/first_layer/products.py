@@ -8,9 +8,9 @@ with one function of one number y = z_i for each point of a set without parallel
 depends on these points alone and is computed once and kept: the nodes of rules over the sources
 (:mod:`.rules`), the lattice of the characteristic function (:mod:`.lattice`), Sobol points
 (:mod:`.sobol`). A product then takes the values or the Fourier coefficients of its functions, and
-of every route's estimates the one of least error is kept. One point and two go by small rules,
-then by series; more by rules or random points. For Gaussian weights beside another bias and more
-than two points the Gaussian engine is better (:mod:`.mixture`).
+of every route's estimates the one of least error is kept. One point goes by its series; two go by
+rules if the sources are few, then by series; more by rules, by the Gaussian engine if one source
+alone is not Gaussian (:mod:`.mixture`), or by random points.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
