@@ -28,7 +28,7 @@ from widthwise.algebra.hermite import (
     to_derivatives,
 )
 from widthwise.initial.recursion.monomials import Key
-from widthwise.limit import first_layer
+from widthwise.limit.first_layer.products import Products
 from widthwise.limit.first_layer.projection import project
 from widthwise.limit.layer import has_gaussian_bias
 from widthwise.model.activations import Activation
@@ -42,7 +42,6 @@ _MOST_NODES = 2.5e7
 ROUNDING = 1e-14  # a conditional variance below this part of the variance is none
 _MOST_LOSS = 1e4  # how much rounding Hermite moments may be enlarged by
 _MOST_DIFFERENTIATED = 3
-_COLUMNS_AT_ONCE = 8
 
 
 class Factors(NamedTuple):
@@ -322,22 +321,11 @@ class FirstLayer:
         laws = [net.weight_law[0]] + [net.bias_law[0]] * net.has_bias(0)
         if factors.parity(net.activation) == 1 and all(law.symmetric for law in laws):
             return Estimate(np.zeros(len(every)), np.zeros(len(every)))
-        values, errors = [], []
-        for start in range(0, len(every), _COLUMNS_AT_ONCE):
-            chosen = every[start : start + _COLUMNS_AT_ONCE]
+        return self._products.expectations(every)
 
-            def observable(z: np.ndarray, chosen: list = chosen) -> np.ndarray:
-                features = np.asarray(net.activation(z))
-                slopes = np.asarray(net.activation.derivative()(z)) if factors.slopes else features
-                columns = [
-                    features[:, list(a)].prod(1) * slopes[:, list(b)].prod(1) for a, b in chosen
-                ]
-                return np.stack(columns, 1)
-
-            estimate = first_layer.expectation(net, self.x, observable, self.tolerance)
-            values.append(estimate.value)
-            errors.append(np.broadcast_to(estimate.error, estimate.value.shape))
-        return Estimate(np.concatenate(values), np.concatenate(errors))
+    @cached_property
+    def _products(self) -> Products:
+        return Products(self.net, self.x, self.tolerance)
 
 
 @lru_cache(maxsize=256)

@@ -148,16 +148,24 @@ Integral: TypeAlias = Callable[[Rule], tuple[np.ndarray, np.ndarray]]
 
 
 def refined(
-    projection: Projection, integral: Integral, kinks: tuple[float, ...], tolerance: float
+    projection: Projection,
+    integral: Integral,
+    kinks: tuple[float, ...],
+    tolerance: float,
+    *,
+    choice: Iterator[Rule] | None = None,
 ) -> Estimate | None:
     """Ever finer rules until two agree; None if no two rules are feasible.
+
+    The rules are those of ``choice``, if they are known already.
 
     The error is the difference of the last two, or less where three of them show that the
     differences shrink geometrically; rounding if all sources are discrete. A rule that misses the
     mass 1 and the variance 1 of the sources adds what is missing.
     """
     kinked = bool(kinks) and projection.continuous > 0
-    choice = panel_rules(projection, kinks) if kinked else product_rules(projection)
+    if choice is None:
+        choice = panel_rules(projection, kinks) if kinked else product_rules(projection)
     estimate, before, last_gap = None, None, None
     for rule in choice:
         value, size = integral(rule)

@@ -39,10 +39,10 @@ def of_copies(copies: np.ndarray) -> Estimate:
     return Estimate(copies.mean(0), copies.std(0, ddof=1) / np.sqrt(len(copies)))
 
 
-def samples(projection: Projection) -> Iterator[np.ndarray]:
-    """Copy after copy of z (nodes, p)."""
+def samples(projection: Projection, most: int = 1 << _LARGEST_COPY) -> Iterator[np.ndarray]:
+    """Copy after copy of z (nodes, p), of at most so many nodes."""
     p, q = projection.coefficients.shape
-    exponent = min(_LARGEST_COPY, int(np.log2(_NUMBERS_AT_ONCE / (p + q))))
+    exponent = int(np.log2(min(most, _NUMBERS_AT_ONCE / (p + q))))
     transforms = [quantile(law) for law in projection.laws]
     for seed in range(_COPIES):
         engine = qmc.Sobol(q, seed=seed)  # pyright: ignore[reportCallIssue]
