@@ -249,7 +249,8 @@ def test_order_of_arguments_and_copies_change_nothing():
     net = ww.MLP(2, "tanh", 1.3, 0.3, outputs=2)
     h = ww.ntk_statistics(net, [X2[0], X2[1], X2[0]], order=2)
     one = h.covariance((0, 1), (1, 1), (0, 1, 1, 0)).coefficients
-    assert (h.covariance((1, 1), (1, 2), (0, 1, 1, 0)).coefficients == one).all()
+    copied = h.covariance((1, 1), (1, 2), (0, 1, 1, 0)).coefficients
+    assert copied == pytest.approx(one, rel=1e-12)
     swapped = h.covariance((1, 0), (1, 1), (1, 0, 0, 1)).coefficients
     assert swapped == pytest.approx(one, rel=1e-12)
 
@@ -293,3 +294,39 @@ def test_a_missing_moment_and_too_much():
         ww.ntk_statistics(net, X2, order=4).mean(0, 0)
     with pytest.raises(ValueError, match="take a lower order"):
         ww.ntk_statistics(ww.MLP(2, "tanh"), np.eye(4), order=8).covariance((0, 1), (2, 3))
+
+
+@pytest.mark.parametrize(("law", "excess"), [("uniform", -1.2), ("exponential", 6.0)])
+def test_tangents_of_a_first_layer_expanded_in_its_own_width(law, excess):
+    """φ = z, one hidden layer, d = n: Θ = (1/n) Σ (z_j² + W_j² q), and only z¹ knows W¹."""
+    net, x = ww.MLP(1, "identity", weight_law=(law, "gaussian")), np.array([[1.0, -0.5, 2.0]])
+    h = ww.ntk_statistics(net, x, order=4, input_ratio=1.0)
+    q, spread = (x**2).mean(), excess * (x**4).mean()
+    variance = h.covariance((0, 0), (0, 0)).coefficients
+    assert variance == pytest.approx([0, 0, 4 * q**2, 0, spread], abs=1e-11)
+    with_outputs = h.output_covariance((0, 0), (0, 0)).coefficients
+    assert with_outputs == pytest.approx([0, 0, 4 * q**2, 0, spread], abs=1e-11)
+
+
+def test_what_vanishes_is_exact_and_what_was_cut_off_is_not_zero():
+    h = ww.ntk_statistics(ww.MLP(2, "relu", outputs=2), [[1.0]], order=1)
+    assert h.mean(0, 0, (0, 1)).exact
+    cut = h.covariance((0, 0), (0, 0)).optimal(10)
+    assert cut.error == np.inf
+
+
+@pytest.mark.parametrize("angle", [1e-3, 1e-5, 3e-7, 9e-8, 5e-8])
+def test_kernel_of_close_inputs(angle):
+    """The ReLU kernel has a cusp at parallel inputs, so an angle that is lost shows at once."""
+    net, x = ww.MLP(1, "relu", weight_std=TWO), [[1.0, 0.0], [np.cos(angle), np.sin(angle)]]
+    series = ww.ntk_statistics(net, x, order=2).mean(0, 1)
+    cosine = (np.sin(angle) + (np.pi - angle) * np.cos(angle)) / np.pi
+    expected = cosine + np.cos(angle) * (np.pi - angle) / np.pi
+    slack = 4e-16 / angle  # rounding of the kernel, as an angle
+    assert abs(series.coefficients[0] - expected) <= series.error[0] + slack
+
+
+@pytest.mark.parametrize("tolerance", [0.0, -1.0, np.nan])
+def test_a_tolerance_that_is_none(tolerance):
+    with pytest.raises(ValueError, match="tolerance"):
+        ww.ntk_statistics(ww.MLP(1, "tanh"), X2, tolerance=tolerance)

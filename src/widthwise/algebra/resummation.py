@@ -86,4 +86,7 @@ def _approximant(c: np.ndarray, s: float) -> tuple[float, bool]:
     distance = np.abs(poles - np.clip(along, 0.0, s))
     near = poles[(distance <= _NEAR * s) & (along > 0)]
     cancelled = [np.abs(zeros - pole).min(initial=np.inf) <= 1e-8 * abs(pole) for pole in near]
-    return float(p(s) / q(s)), not all(cancelled)
+    bottom = float(np.real(q(s)))
+    if not bottom:
+        return float(np.polynomial.polynomial.polyval(s, c)), True
+    return float(np.real(p(s))) / bottom, not all(cancelled)

@@ -104,8 +104,16 @@ class Series:
         self, coefficients: ArrayLike, error: ArrayLike | None = None, *, exact: bool = False
     ):
         c = np.array(coefficients, dtype=float)
+        e = np.zeros_like(c) if error is None else np.array(error, dtype=float)
+        if c.ndim != 1 or not len(c) or e.shape != c.shape:
+            raise ValueError(
+                "a series takes a list of coefficients and as many errors, got shapes "
+                f"{c.shape} and {e.shape}"
+            )
+        if not np.isfinite(c).all() or np.isnan(e).any():
+            raise ValueError(f"the coefficients of a series must be finite, got {c} +- {e}")
         object.__setattr__(self, "coefficients", c)
-        object.__setattr__(self, "error", np.zeros_like(c) if error is None else np.array(error))
+        object.__setattr__(self, "error", e)
         object.__setattr__(self, "exact", exact)
 
     @property
@@ -138,10 +146,15 @@ class Series:
         return int(present[1] if smallest == present[0] else smallest) - 1
 
     def remainder(self, width: float) -> float:
-        """Estimated error of :meth:`at` with :meth:`optimal_order`: the smallest term, or 0."""
+        """Estimated error of :meth:`at` with :meth:`optimal_order`: the smallest term.
+
+        It is 0 for an exact series, and infinite for one that ends before its first term.
+        """
         if self.exact:
             return 0.0
         sizes, present = self._sizes(width)
+        if not len(present):
+            return float("inf")
         return float(sizes[present[1:]].min() if len(present) > 1 else sizes[present].sum())
 
     def optimal(self, width: float) -> Truncation:
@@ -170,12 +183,16 @@ class Series:
         terms, errors = np.abs(self.terms(width)), np.abs(self.error) * self._powers(width)
         numerical = float(errors[: last + 1].sum())
         warnings = []
+        if np.isinf(remainder):
+            warnings.append(
+                f"no term up to n^({-self.order}/2) is known to differ from 0; take a higher order"
+            )
         if last > best and np.any(terms[best + 1 : last + 1] > errors[best + 1 : last + 1]):
             warnings.append(
                 f"at width {width:g} the terms grow after order {best}: the sum to order {last} is "
                 f"worse; use order={best}"
             )
-        if remainder > _LARGE * abs(self.at(width, best)):
+        if np.isfinite(remainder) and remainder > _LARGE * abs(self.at(width, best)):
             warnings.append(
                 f"width {width:g} is small for this series: what it leaves out may be "
                 f"{remainder:.1e}, against a value of {self.at(width, best):.1e}"
@@ -196,6 +213,8 @@ class Series:
             >>> Series([1.0, 0.0, -1.0, 0.0, 2.0, 0.0, -6.0, 0.0, 24.0]).pade(width=4).safe
             True
         """
+        if self.exact:
+            return Resummation(self.at(width), 0.0, True, "")
         return pade(self.coefficients, self.error, float(checks.width(width)) ** -0.5)
 
     def shift(self, powers: int) -> "Series":
@@ -225,6 +244,9 @@ class Series:
 
     def __sub__(self, other: "Series | float") -> "Series":
         return self + (-1.0) * other
+
+    def __rsub__(self, other: float) -> "Series":
+        return -self + other
 
     def compose(self, derivatives: Sequence[float]) -> "Series":
         """f(series) for a smooth f, by its Taylor expansion at the leading coefficient c_0.

@@ -9,7 +9,7 @@ import numpy as np
 from widthwise import _checks as checks
 from widthwise._vocabulary import ArrayLike, Points
 from widthwise.algebra.series import Series
-from widthwise.initial.recursion import Recursion
+from widthwise.initial.recursion import Recursion, vanishes
 from widthwise.initial.shallow import ShallowCumulants
 from widthwise.model.architecture import MLP
 
@@ -72,11 +72,13 @@ class OutputCumulants:
         channels = [inputs.index(distinct[x[row].tobytes()]) for row in rows]
         variables = sorted(zip(channels, parts, strict=True))
         points, components = zip(*variables, strict=True)
+        if vanishes(self.net, components):
+            return Series(np.zeros(self.order + 1), exact=True)
         return Series(*self._recursion(inputs).cumulant(points, components))
 
     @cached_property
     def _recursion(self):
-        return lru_cache(maxsize=1024)(
+        return lru_cache(maxsize=64)(
             lambda inputs: Recursion(
                 self.net,
                 np.asarray(self.x)[list(inputs)],
@@ -149,5 +151,6 @@ def output_cumulants(
     """
     checks.require_x64()
     x = np.asarray(checks.points(x))
+    allowed = None if tolerance is None else checks.positive(tolerance, "tolerance")
     ratio = None if input_ratio is None else checks.positive(input_ratio, "input_ratio")
-    return OutputCumulants(net, x, checks.order(order), tolerance, ratio)
+    return OutputCumulants(net, x, checks.order(order), allowed, ratio)

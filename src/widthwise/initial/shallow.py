@@ -20,6 +20,7 @@ import numpy as np
 from widthwise.algebra.gaussian import Estimate
 from widthwise.algebra.partitions import mobius, set_partitions
 from widthwise.limit import first_layer
+from widthwise.limit.layer import require_moments
 from widthwise.model.architecture import MLP
 from widthwise.model.laws import Law
 
@@ -53,7 +54,10 @@ class ShallowCumulants:
             if all(weight for weight, _ in factors):
                 term = mobius(len(partition)) * np.prod([w * h.value for w, h in factors])
                 total += term
-                error += abs(term) * sum(h.error / max(abs(h.value), 1e-300) for _, h in factors)
+                sizes = [abs(h.value) for _, h in factors]
+                for i, (_, h) in enumerate(factors):
+                    others = np.prod([w for w, _ in factors]) * np.prod(sizes[:i] + sizes[i + 1 :])
+                    error += abs(mobius(len(partition)) * others) * h.error
         scale = net.weight_std[1] ** r * net.ratios[0] ** (1 - r / 2)
         return Estimate(np.asarray(scale * total), np.asarray(abs(scale) * error))
 
@@ -70,6 +74,7 @@ class ShallowCumulants:
 
     def _moment(self, points: tuple[int, ...]) -> Estimate:
         """E ∏_{a ∈ points} h_a over one neuron."""
+        require_moments(self.net, 0, len(points))
         powers = Counter(points)
         rows = sorted(powers)
         exponents = np.array([powers[row] for row in rows])

@@ -27,7 +27,7 @@ import numpy as np
 from widthwise import _checks as checks
 from widthwise._vocabulary import ArrayLike, Points
 from widthwise.algebra.series import Series
-from widthwise.initial.recursion import Recursion
+from widthwise.initial.recursion import Recursion, vanishes
 from widthwise.model.architecture import MLP
 
 Pair = tuple[int, int]
@@ -130,6 +130,8 @@ class NTKStatistics:
         for replica, pair in enumerate(tangents):
             channels += [recursion.channels.tangent(replica, point) for point, _ in pair]
             chosen += [part for _, part in pair]
+        if vanishes(self.net, chosen):
+            return Series(np.zeros(self.order + 1), exact=True)
         value, error = recursion.cumulant(channels, chosen)
         return Series(value, error, exact=self._exact(len(pairs), count))
 
@@ -144,7 +146,7 @@ class NTKStatistics:
 
     @cached_property
     def _recursion(self):
-        return lru_cache(maxsize=1024)(
+        return lru_cache(maxsize=64)(
             lambda inputs, tangents: Recursion(
                 self.net,
                 np.asarray(self.x)[list(inputs)],
@@ -156,6 +158,8 @@ class NTKStatistics:
         )
 
     def _checked(self, entries, outputs, components):
+        if not isinstance(entries, Sequence):
+            raise ValueError(f"entries must be pairs (a, b) of rows of x, got {entries!r}")
         pairs = tuple(checks.indices(pair, "an entry of the kernel") for pair in entries)
         rows = checks.indices(outputs, "outputs")
         if not pairs or any(len(pair) != 2 for pair in pairs):
@@ -220,5 +224,6 @@ def ntk_statistics(
     """
     checks.require_x64()
     x = np.asarray(checks.points(x))
+    allowed = None if tolerance is None else checks.positive(tolerance, "tolerance")
     ratio = None if input_ratio is None else checks.positive(input_ratio, "input_ratio")
-    return NTKStatistics(net, x, checks.order(order), tolerance, ratio)
+    return NTKStatistics(net, x, checks.order(order), allowed, ratio)

@@ -31,6 +31,33 @@ def has_gaussian_bias(net: MLP, layer: int) -> bool:
     return isinstance(net.bias_law[layer], Gaussian) or not net.has_bias(layer)
 
 
+def require_moments(net: MLP, layer: int, values: int, slopes: int = 0) -> None:
+    """Refuse E of ``values`` features φ(z) and ``slopes`` φ'(z) of a layer where it is infinite.
+
+    Args:
+        net: the network.
+        layer: the hidden layer, from 0; of the weights only the first layer's law matters.
+        values: how many features are multiplied.
+        slopes: how many slopes.
+
+    Raises:
+        ValueError: with the moment that the law of the first weights or of the biases lacks.
+    """
+    growth = net.activation.growth
+    power = growth * values + max(growth - 1.0, 0.0) * slopes
+    laws = {"bias": net.bias_law[layer]} if net.has_bias(layer) else {}
+    if layer == 0:
+        laws["weight"] = net.weight_law[0]
+    for what, law in laws.items():
+        if np.isfinite(power) and power > law.highest_moment:
+            raise ValueError(
+                f"the product of {values + slopes} factors of {net.activation.name} in hidden "
+                f"layer {layer + 1} has no mean: it needs the moment of order {power:g} of "
+                f"the {what} law {law.name}, whose highest is {law.highest_moment:g}; take a lower "
+                "order, a bounded activation or a law with more moments"
+            )
+
+
 def gaussian_layer_moments(
     net: MLP, layer: int, covariance: Triples, tolerance: float, method: Method
 ) -> PairMoments:

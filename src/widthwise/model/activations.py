@@ -11,7 +11,7 @@ derivative gradient descent uses: only the layers above a jump train.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from typing import Literal
 
 import jax
@@ -58,6 +58,17 @@ class Activation:
     def derivative(self, order: int = 1) -> Function:
         """The function z ↦ φ^(order)(z), elementwise, by forward differentiation."""
         return _derivative(self.function, order)
+
+    @cached_property
+    def growth(self) -> float:
+        """P with φ(z) growing like |z|^p at most, infinite if faster than a power; measured."""
+        z = jnp.array([-1e6, -1e3, 1e3, 1e6])
+        with np.errstate(all="ignore"):
+            far, near, near2, far2 = np.abs(np.asarray(self.function(z), dtype=float)) + 1e-300
+            rates = np.log([far / near, far2 / near2]) / np.log(1e3)
+        if not np.isfinite(rates).all():
+            return INF
+        return float(np.round(max(0.0, rates.max()), 1))
 
     @property
     def smooth(self) -> bool:

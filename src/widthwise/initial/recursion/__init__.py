@@ -20,6 +20,6 @@ Read the files in this order:
 """
 
 from widthwise.initial.recursion.layer import key_sizes
-from widthwise.initial.recursion.run import Recursion
+from widthwise.initial.recursion.run import Recursion, vanishes
 
-__all__ = ["Recursion", "key_sizes"]
+__all__ = ["Recursion", "key_sizes", "vanishes"]

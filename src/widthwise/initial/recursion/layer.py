@@ -25,6 +25,7 @@ from widthwise.initial.recursion.monomials import Block, Key
 from widthwise.initial.recursion.neuron import Neuron
 from widthwise.model.laws import Law
 
+_ROUNDING = 4e-16
 Shift = Callable[[Key], np.ndarray]
 
 
@@ -68,6 +69,27 @@ class Layer:
     def sizes(self) -> tuple[int, ...]:
         """The r of the keys whose Y' fluctuates."""
         return key_sizes(self.law, self.order, self.number, self.shifted_sizes)
+
+    def rounding(self, block: Block) -> np.ndarray:
+        """What rounding may do to κ(Y'_k, k ∈ block): the terms that cancel in it, times 4e-16."""
+        P, total = self.order, np.zeros(self.order + 1)
+        excess = sum(len(key) - 2 for key in block)
+        if excess + 2 * (len(block) - 1) > P or not self.neuron.channels.even(block):
+            return total
+        kappas = (weight_cumulant(self.law, len(key), P, self.number) for key in block)
+        scale = prod(
+            self.weight_std ** len(key) * abs(kappa)
+            for key, kappa in zip(block, kappas, strict=True)
+        )
+        for partition in set_partitions(len(block)):
+            below = 2 * sum(len(B) - 1 for B in partition)
+            groups = _ordered(tuple(block[i] for i in B) for B in partition)
+            if P - excess - below >= 2 * (len(partition) - 1):
+                polynomial = np.abs(self._multiplied(groups))
+                noise = polynomial.max() * self.neuron.noise[: len(polynomial)]
+                size = np.abs(self.neuron.expectation[:, : len(polynomial)]) @ (polynomial + noise)
+                total += shifted(size, excess + below) * self.ratio ** (-(excess + below) / 2)
+        return _ROUNDING * scale * total
 
     def _cumulant(self, block: Block) -> np.ndarray:
         """κ(Y'_k, k ∈ block), a series: equation (2)."""

@@ -28,6 +28,7 @@ from widthwise.algebra.series import product as series_product
 
 TWICE = 2  # the most that one replica appears in anything
 _MOST_MONOMIALS = 500_000
+_BASE = np.uint64(0x9E3779B97F4A7C15)
 _MOST_PAIRS = 40_000_000
 
 Key = tuple[int, ...]
@@ -39,7 +40,7 @@ def block_order(block: Sequence[Key]) -> int:
     return 2 * (len(block) - 1) + sum(len(key) - 2 for key in block)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def monomials(
     keys: tuple[Key, ...], degrees: tuple[tuple[int, ...], ...], order: int
 ) -> "Monomials":
@@ -78,6 +79,7 @@ class Monomials:
         self._codes = self._code(self.members)
         self._by_code = np.argsort(self._codes)
         self._sorted_codes = self._codes[self._by_code]
+        assert (np.diff(self._sorted_codes) > 0).all(), "two monomials with one code"
         # entry T: how many monomials have weight at most T
         self.count = np.searchsorted(self.weight, np.arange(order + 1), side="right")
         self.degree = (self.members < len(self.keys)).sum(1)
@@ -93,7 +95,7 @@ class Monomials:
             of = tuple(slice(None, TWICE + 1 - int(g)) for g in degree)
             for k in range(w, self.order + 1):
                 number[(k, *to)] += number[(k - w, *of)].copy()
-        if number.sum() > _MOST_MONOMIALS or (len(self.keys) + 1.0) ** self.order > 9e18:
+        if number.sum() > _MOST_MONOMIALS:
             raise ValueError(
                 f"order {self.order} with {self.channels} channels (inputs, tangents) needs "
                 f"{number.sum():.0f} monomials of conditional cumulants, more than "
@@ -126,9 +128,10 @@ class Monomials:
         return (self._key_degree[rows].sum(1) <= TWICE).all(1)
 
     def _code(self, rows: np.ndarray) -> np.ndarray:
-        code = np.zeros(len(rows), dtype=np.int64)
+        """A number for every monomial: a polynomial modulo 2⁶⁴, all different here."""
+        code = np.zeros(len(rows), dtype=np.uint64)
         for column in rows.T:
-            code = code * (len(self.keys) + 1) + column
+            code = code * _BASE + column.astype(np.uint64)
         return code
 
     def find(self, rows: Int[np.ndarray, "n p"]) -> Int[np.ndarray, " n"]:

@@ -12,7 +12,8 @@ kernel, E[ż_a ż_b] = Θ_ab and ∂_a ∂_b (ż_a ż_b) = 1 (2 if a = b).
 """
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from math import factorial
 
 import numpy as np
 from jaxtyping import Float
@@ -35,6 +36,8 @@ class Neuron:
         cumulants: the joint cumulants of the blocks, a series for every monomial.
         tangent_kernel: Θ between all channels at n = ∞; only entries of one replica are read.
         degrees: the highest derivative with respect to values of a product of r features, by r.
+        resolution: for every value among the pivots the deviation by whose powers derivatives
+            divide rounding.
         moments: (factors, degree) ↦ E[∂^α O] (choices, alphas) over the values, α over the pivots
             among them in the order of ``multi_indices``.
     """
@@ -47,13 +50,14 @@ class Neuron:
         cumulants: Float[np.ndarray, "orders monomials"],
         tangent_kernel: Float[np.ndarray, "channels channels"],
         degrees: tuple[int, ...],
+        resolution: Float[np.ndarray, " values"],
         moments: Moments,
     ):
         self.channels, self.table = channels, table
         self.expectation = table.moments(cumulants)
         self._pivots, self._kernel = pivots, tangent_kernel
         self._values = [i for i, c in enumerate(pivots) if channels.is_value(c)]
-        self._degrees = degrees
+        self._degrees, self._resolution = degrees, resolution
         self._place = _places(table.alpha[:, self._values])
         self._moments = lru_cache(maxsize=None)(moments)
         self.polynomial = lru_cache(maxsize=None)(self._polynomial)
@@ -74,6 +78,14 @@ class Neuron:
             own = [c for c in tangents if channels.replica[c] == replica]
             result = result * self._tangent_derivatives(replica, own)[kept]
         return result
+
+    @cached_property
+    def noise(self) -> Float[np.ndarray, " monomials"]:
+        """How much rounding of E O is enlarged in every coefficient of its polynomial."""
+        alpha = self.table.alpha[:, self._values]
+        factorials = np.array([factorial(k) for k in range(alpha.max(initial=0) + 1)], dtype=float)
+        enlarged = (np.sqrt(factorials)[alpha] / self._resolution**alpha).prod(1)
+        return self.table.coefficient * enlarged
 
     def _tangent_derivatives(self, replica: int, own: list[int]) -> np.ndarray:
         """E[∂^α ∏ ż] of the tangents of one replica, for every monomial's α."""

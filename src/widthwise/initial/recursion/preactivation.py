@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 from widthwise.algebra import taylor
-from widthwise.algebra.gaussian import Estimate
+from widthwise.algebra.gaussian import Estimate, QuadratureError
 from widthwise.algebra.hermite import (
     NestedRule,
     hermite_moments,
@@ -29,19 +29,21 @@ from widthwise.algebra.hermite import (
 )
 from widthwise.initial.recursion.monomials import Key
 from widthwise.limit.first_layer.products import Products
-from widthwise.limit.first_layer.projection import project
-from widthwise.limit.layer import has_gaussian_bias
+from widthwise.limit.layer import has_gaussian_bias, require_moments
 from widthwise.model.activations import Activation
 from widthwise.model.architecture import MLP
-from widthwise.model.laws import Law
+from widthwise.model.laws import Gaussian, Law
 
 _STEPS = tuple(0.5 * 2 ** (-k / 2) for k in range(11))
 _PANEL_NODES = (7, 10, 14, 20, 28, 40)
 _BIAS_NODES = (12, 16, 22, 32, 44, 64, 90, 128, 180, 256, 360)
 _MOST_NODES = 2.5e7
-ROUNDING = 1e-14  # a conditional variance below this part of the variance is none
+ROUNDING = 1e-14  # a conditional variance below this part of the variance may be rounding
+_NOTHING = 1e-15  # and below this is
 _MOST_LOSS = 1e4  # how much rounding Hermite moments may be enlarged by
 _MOST_DIFFERENTIATED = 3
+_FARTHEST = 60.0
+_TAIL = 39.0  # natural logarithm of what a tail may weigh: 1e-17
 
 
 class Factors(NamedTuple):
@@ -98,9 +100,11 @@ class GaussianLaw:
     ):
         self.moments = lru_cache(maxsize=None)(self._moments)
         self._every = lru_cache(maxsize=2)(self._every_product)
-        self.activation: Activation = net.activation
+        self.net, self.layer, self.activation = net, layer, net.activation
         self.degrees, self.slopes = degrees, slopes
-        chosen = list(independent(covariance, ROUNDING).inputs if pivots is None else pivots)
+        own = independent(covariance, ROUNDING)
+        self.missed = own.missed if pivots is None else 0.0
+        chosen = list(own.inputs if pivots is None else pivots)
         inner = covariance[np.ix_(chosen, chosen)]
         self.factor = np.linalg.cholesky(inner) if chosen else np.zeros((0, 0))
         # every input as a combination of the chosen ones
@@ -162,14 +166,40 @@ class GaussianLaw:
             gaps.append(float(np.max(np.abs(finer - coarser) / self.sizes(f))))
         return max(gaps)
 
-    def _rule(self, level: int, reached: int, shift: float = 0.0) -> NestedRule:
+    def _rule(self, level: int, factors: int, degree: int, shift: float = 0.0) -> NestedRule:
         kinks = tuple(kink - shift for kink in self.activation.kinks)
-        return NestedRule(kinks, _PANEL_NODES[level] if kinks else _STEPS[level], reach(reached))
+        fineness = _PANEL_NODES[level] if kinks else _STEPS[level]
+        return NestedRule(kinks, fineness, self._reach(factors, degree, shift))
+
+    def _reach(self, factors: int, degree: int, shift: float) -> float:
+        """How far |φ|^factors |u|^degree e^{−u²/2} is not negligible, and |φ|^2factors e^{−u²/2}.
+
+        A power is given by its degree; a faster growth is looked at on a grid.
+        """
+        growth = self.activation.growth
+        if np.isfinite(growth):
+            return reach(int(np.ceil(degree + 2 * max(growth, 1.0) * factors)))
+        u = np.linspace(-_FARTHEST, _FARTHEST, 40 * int(_FARTHEST) + 1)
+        with np.errstate(divide="ignore"):
+            z = self.std.max(initial=0.0) * u + shift
+            size = np.log(np.abs(np.asarray(self.activation(z))))
+            logs = (
+                (factors * size if factors else 0.0) + degree * np.log(np.abs(u) + 1.0) - u * u / 2
+            )
+        needed = np.abs(u[~(logs <= logs.max() - _TAIL)]).max(initial=0.0)
+        if not (np.isfinite(logs.max()) and needed < _FARTHEST):
+            raise QuadratureError(
+                f"the activation {self.activation.name} grows too fast for {factors} factors at a "
+                f"standard deviation of {self.std.max():.3g}: the tails beyond {_FARTHEST:g} "
+                "standard deviations count; use smaller weights or inputs, or a lower order"
+            )
+        return float(max(needed + 1.0, reach(degree)))
 
     def _every_product(self, level: int) -> dict[Factors, np.ndarray] | None:
         """c_γ of all products of up to the most factors, by how many are values and slopes."""
         most, degree = len(self.degrees) - 1, max(self.degrees)
-        rule = self._rule(level, max(d + 2 * r for r, d in enumerate(self.degrees)))
+        farthest = max(enumerate(self.degrees), key=lambda pair: self._reach(*pair, 0.0))
+        rule = self._rule(level, *farthest)
         if level > 1 and nodes_of(self.factor, rule) > _MOST_NODES:
             return None
         kinds = [(p, s) for s in range(self.slopes + 1) for p in range(most - s + 1)]
@@ -189,7 +219,7 @@ class GaussianLaw:
                 limits,
                 self.factor,
                 degree,
-                self._rule(level, max(d + 2 * r for r, d in enumerate(self.degrees)), shift),
+                self._rule(level, *farthest, float(shift)),
                 half=parity and self.bias is None,
             )
             total = total + weight * moments
@@ -212,6 +242,8 @@ class GaussianLaw:
         They are Hermite moments c_γ, or E[∂^α O] ∏ std^α/√α!.
         """
         activation = self.activation
+        if self.bias is not None:
+            require_moments(self.net, self.layer, *factors)
         if self.joint:
             every = self._every(level)
             return (
@@ -221,7 +253,7 @@ class GaussianLaw:
             )
         if self._differentiated(degree):
             return self._derivative_moments(factors, degree, level)
-        rule = self._rule(level, degree + 2 * sum(factors))
+        rule = self._rule(level, sum(factors), degree)
         if level > 1 and nodes_of(self.rows, rule) > _MOST_NODES:
             return None
         parity = factors.parity(activation)
@@ -230,7 +262,7 @@ class GaussianLaw:
         scale, law = self.bias
         total = 0.0
         for b, weight in zip(*law.quadrature(_BIAS_NODES[level]), strict=True):
-            moved = self._rule(level, degree + 2 * sum(factors), float(scale * b))
+            moved = self._rule(level, sum(factors), degree, float(scale * b))
             values = _products(activation, factors, float(scale * b))
             total = total + weight * hermite_moments(values, self.rows, degree, moved)
         if parity is not None and law.symmetric:
@@ -269,6 +301,10 @@ class GaussianLaw:
                 for values, slopes in factors.every(len(tables))
             ]
         )
+
+    def resolution(self, degree: int) -> np.ndarray:
+        """The deviations by whose powers derivatives up to a degree divide rounding."""
+        return self.std if self._differentiated(degree) else np.diag(self.factor)
 
     def sizes(self, factors: Factors) -> Float[np.ndarray, "choices 1"]:
         """∏ √E φ(z_a)² ∏ √E φ'(z_b)², the size of every product, to a digit or two."""
@@ -309,14 +345,17 @@ class FirstLayer:
     def gaussian(self, most: int, slopes: int) -> GaussianLaw | None:
         """The law if it is Gaussian, for products of at most so many factors and slopes."""
         if (most, slopes) not in self._laws:
-            projection = project(self.net, self.x)
-            degrees = (0,) * (most + 1)
-            law = GaussianLaw(self.net, 0, projection.covariance, None, degrees, slopes)
-            self._laws[most, slopes] = law if projection.gaussian else None
+            net, degrees = self.net, (0,) * (most + 1)
+            gaussian = isinstance(net.weight_law[0], Gaussian) and has_gaussian_bias(net, 0)
+            K = float(net.weight_std[0]) ** 2 * self.x @ self.x.T / self.x.shape[1]
+            K = K + float(net.bias_std[0]) ** 2
+            law = GaussianLaw(net, 0, K, None, degrees, slopes) if gaussian else None
+            self._laws[most, slopes] = law
         return self._laws[most, slopes]
 
     def _moments(self, factors: Factors) -> Estimate:
         """E of all products of factors over the exact law."""
+        require_moments(self.net, 0, *factors)
         net, every = self.net, factors.every(len(self.x))
         laws = [net.weight_law[0]] + [net.bias_law[0]] * net.has_bias(0)
         if factors.parity(net.activation) == 1 and all(law.symmetric for law in laws):
@@ -436,7 +475,7 @@ def independent(covariance: np.ndarray, threshold: float) -> Pivots:
         column = residual[pivot] / np.sqrt(residual[pivot, pivot])
         residual = residual - np.outer(column, column)
         residual[pivot] = residual[:, pivot] = 0.0
-    return Pivots(tuple(sorted(chosen)), missed**0.5 if missed > ROUNDING else 0.0)
+    return Pivots(tuple(sorted(chosen)), missed**0.5 if missed > _NOTHING else 0.0)
 
 
 def dependence(activation: Activation, order: int) -> float:

@@ -85,9 +85,21 @@ class Recursion:
         channels, components = tuple(channels), tuple(components)
         fine = self._fine.output_cumulant(channels, components)
         coarse = self._coarse.output_cumulant(channels, components)
-        # rounding differs from run to run, so the difference of two is itself uncertain
-        relative = 1e-15 + len(channels) * self._fine.missed
-        return Estimate(fine, 5 * np.abs(fine - coarse) + relative * np.abs(fine))
+        rounding, size = self._fine.rounding(channels, components), np.abs(fine).max()
+        missed = len(channels) * self._fine.missed * size * (fine != 0)
+        return Estimate(fine, 5 * np.abs(fine - coarse) + rounding + missed)
+
+
+def vanishes(net: MLP, components: Sequence[int]) -> bool:
+    """Whether a joint cumulant of outputs and tangents is 0 at every width, by their components.
+
+    A component that appears once has no partner, and reversing the sign of its readout weights
+    changes the sign of one that appears an odd number of times.
+    """
+    counts = Counter(components).values()
+    laws = [net.weight_law[-1]] + [net.bias_law[-1]] * net.has_bias(net.depth)
+    symmetric = all(law.symmetric for law in laws)
+    return any(count == 1 or (symmetric and count % 2) for count in counts)
 
 
 class _Inputs:
@@ -118,7 +130,7 @@ class _Inputs:
             total[0] = std**2 * limit.weight * inner
             if self.order >= 2:
                 total[2] = std**2 * slope.weight * inner
-        elif r - 2 <= self.order:
+        elif r - 2 <= self.order and all(map(self.channels.is_value, key)):
             kappa = weight_cumulant(net.weight_law[0], r, self.order, 0)
             total[r - 2] = std**r * kappa * inner * (self.ratio or 1.0) ** (1 - r / 2)
         return total + self.biases.shift(0, key)
@@ -152,14 +164,24 @@ class _Run:
     def output_cumulant(self, channels: Key, components: tuple[int, ...]) -> np.ndarray:
         """Equation (1)."""
         total = np.zeros(self.order + 1)
+        for block, ways in self._blocks(channels, components):
+            total += ways * self.last.cumulant(block)
+        return total
+
+    def rounding(self, channels: Key, components: tuple[int, ...]) -> np.ndarray:
+        """What rounding may do to :meth:`output_cumulant`."""
+        total = np.zeros(self.order + 1)
+        for block, ways in self._blocks(channels, components):
+            total += ways * self.last.rounding(block)
+        return total
+
+    def _blocks(self, channels: Key, components: tuple[int, ...]) -> list[tuple[Block, int]]:
         if len(channels) > self.order + 2:  # all of higher order, but for a bias
             same = len(set(components)) == 1
-            return self.last.cumulant((tuple(sorted(channels)),)) if same else total
+            return [((tuple(sorted(channels)),), 1)] if same else []
         counts = Counter(zip(channels, components, strict=True))
         values = sorted(counts)
-        for blocks, ways in _output_blocks(tuple(values), tuple(counts[v] for v in values)):
-            total += ways * self.last.cumulant(blocks)
-        return total
+        return _output_blocks(tuple(values), tuple(counts[v] for v in values))
 
     def _layer(self, l: int, neuron: Neuron) -> Layer:
         """The step from hidden layer l (from 0) to the layer above."""
@@ -191,10 +213,13 @@ class _Run:
         degrees = _degrees(table, len(values))
         most = 2 * len(channels.tangents)
         law = self.first.gaussian(order + 2, most)
+        if law is not None and exact:
+            self.missed = max(self.missed, law.missed)
         if not exact:
             law = GaussianLaw(self.net, l, kernel[:m, :m], values, degrees, most)
         moments = self._exact_moments if law is None else partial(self._refined, law, l)
-        return Neuron(channels, pivots, table, cumulants, kernel, degrees, moments)
+        resolution = law.resolution(max(degrees)) if law is not None and values else np.ones(0)
+        return Neuron(channels, pivots, table, cumulants, kernel, degrees, resolution, moments)
 
     def _exact_moments(self, factors: Factors, degree: int) -> np.ndarray:
         """E[O] over a first layer that is not Gaussian."""

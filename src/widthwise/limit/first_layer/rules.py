@@ -91,7 +91,7 @@ def _panel_rule(A: np.ndarray, laws: list[Law], kinks: tuple[float, ...], count:
             u = (edges[:, :-1, None] + half * (1 + x)).reshape(len(nodes), -1)
             w = (half * g).reshape(len(nodes), -1) * law.density(u)
         weights = (weights[:, None] * w).ravel()
-        kept = weights > 1e-24
+        kept = weights > (1e-24 if len(laws) > 1 else 0.0)
         nodes = np.concatenate([np.repeat(nodes, u.shape[1], 0), u.reshape(-1, 1)], 1)[kept]
         weights = weights[kept]
         if len(nodes) > _LARGEST:
@@ -122,12 +122,16 @@ def _edges(A, kinks, nodes, m: int, base: np.ndarray, walls: list[np.ndarray]) -
 
 
 def panel_edges(law: Law) -> np.ndarray:
-    """Panels on which the density of a law is smooth, out to where it is negligible."""
+    """Panels on which the density of a law is smooth, out to where it is negligible.
+
+    With heavy tails that is where the highest moment does not see it either.
+    """
     growing = 1.5 * 2.0 ** np.arange(44) - 0.5
     symmetric = np.concatenate([-growing[::-1], [0.0], growing])
     low, high = law.support
     inside = symmetric[(symmetric > low) & (symmetric < high)]
-    mass = law.density(inside) * (1 + inside**2)
+    power = law.highest_moment if np.isfinite(law.highest_moment) else 2.0
+    mass = law.density(inside) * (1 + np.abs(inside) ** power)
     heavy = inside[(mass > _NEGLIGIBLE) | (np.abs(inside) < 3)]
     first, last = heavy.min(initial=0.0), heavy.max(initial=0.0)
     ends = [low if np.isfinite(low) else 2 * first, high if np.isfinite(high) else 2 * last]
@@ -174,7 +178,7 @@ def refined(
         if before is not None:
             gap = np.abs(value - before)
             shrinking = 1.0 if last_gap is None else np.clip(10 * gap / (last_gap + 1e-300), 0, 1)
-            error = shrinking * gap + (_defect(rule) + 1e-15) * size
+            error = shrinking * gap + (_defect(rule, projection.laws) + 1e-15) * size
             estimate = Estimate(value, error)
             if (error <= tolerance * np.maximum(size, 1.0)).all():
                 break
@@ -204,7 +208,15 @@ def blocks(rule: Rule, projection: Projection) -> Iterator[tuple[np.ndarray, np.
         yield rule.weights[block], rule.nodes[block] @ projection.coefficients.T
 
 
-def _defect(rule: Rule) -> float:
-    """By how much the mass and the variances of the sources differ from 1."""
+def _defect(rule: Rule, laws: tuple[Law, ...]) -> float:
+    """By how much the mass and the variances of the sources differ from 1.
+
+    Of a heavy tail it is the highest even moment that says what is missing.
+    """
     squares = rule.weights @ rule.nodes**2
-    return max(abs(rule.weights.sum() - 1), np.abs(squares - 1).max(initial=0.0))
+    defects = [abs(rule.weights.sum() - 1), *np.abs(squares - 1)]
+    for nodes, law in zip(rule.nodes.T, laws, strict=True):
+        if np.isfinite(law.highest_moment) and law.highest_moment >= 4:
+            r = 2 * int(law.highest_moment // 2)
+            defects.append(abs(rule.weights @ nodes**r / law.moment(r) - 1))
+    return max(defects)
