@@ -1,5 +1,6 @@
 """All inputs through 1/n, against the general recursion, closed forms, mpmath and simulation."""
 
+import dataclasses
 import itertools
 
 import jax
@@ -31,6 +32,10 @@ def net(activation, *, depth=2, ratios=(1.5, 0.8, 1.2), weight_std=1.3, bias_std
     return ww.MLP(depth, activation, weight_std, bias_std, ratios=ratios[:depth], **laws)
 
 
+def shrinking(activation, *, bias_std=0.6, **fields):
+    return net(activation, bias_std=bias_std, bias_scaling="fan_in", **fields)
+
+
 # ------------------------------------------------------------------ the general recursion, P = 2
 
 RECURSION = {
@@ -55,6 +60,17 @@ RECURSION = {
     "parallel inputs, relu": (
         net("relu", bias_std=0.0, weight_law=EXPONENTIAL), X3[[0, 0, 0]] * [[1.0], [2.0], [-1.0]]),
     "parallel inputs, tanh": (net("tanh", bias_std=0.0), X3[[0, 0, 0]] * [[1.0], [2.0], [-1.0]]),
+    "biases over √fan_in, tanh": (shrinking("tanh"), X3),
+    "biases over √fan_in, relu, three layers": (
+        shrinking("relu", depth=3, weight_law=(*EXPONENTIAL, "exponential")), X2),
+    "biases over √fan_in, exponential": (shrinking("tanh", bias_law=EXPONENTIAL), X3),
+    "biases over √fan_in, exponential, relu, three layers": (
+        shrinking("relu", depth=3, bias_law=(*EXPONENTIAL, "exponential")), X2),
+    "biases over √fan_in, equal inputs": (
+        shrinking("relu", bias_std=(0.0, 0.5, 0.5)), X3[[0, 0, 1]]),
+    "biases over √fan_in, parallel inputs": (
+        shrinking("tanh", bias_std=(0.0, 0.5, 0.5)), X3[[0, 0, 0]] * [[1.0], [2.0], [-0.5]]),
+    "torch": (ww.MLP.like_torch(2, "tanh", ratios=(1.5, 0.8)), X2[:, :2]),
     "a zero input, relu": (net("relu", bias_std=0.0), X3[:2] * [[0.0], [1.0]]),
     "a zero input, tanh": (net("tanh", bias_std=0.0), X3[:2] * [[0.0], [1.0]]),
     "a zero input, sigmoid": (net("sigmoid", bias_std=0.0), X3[:2] * [[0.0], [1.0]]),
@@ -76,10 +92,8 @@ def agrees_with_the_recursion(network, x):
     """To 1e-10, and every difference within the reported errors."""
     m = len(x)
     q = ww.kernel_corrections(network, x)
-    two = ww.MLP(
-        network.depth, network.activation, network.weight_std, network.bias_std,
-        network.weight_law, network.bias_law, network.ratios, outputs=2,
-    )  # fmt: skip
+    fields = {field.name: getattr(network, field.name) for field in dataclasses.fields(network)}
+    two = ww.MLP(**fields | {"outputs": 2})
     c = ww.output_cumulants(two, x, order=2)
 
     def close(value, error, series, power):
@@ -109,6 +123,15 @@ def agrees_with_the_recursion(network, x):
             for points in itertools.product(range(m), repeat=r)
         )
         assert found.value == pytest.approx(total, abs=1e-10 + 5 * found.error)
+
+
+def test_vanishing_biases_at_opposite_inputs():
+    """z and −z of one variance: the limit has one direction, the bias moves along another."""
+    n, x = 1e6, X2[[0, 0]] * [[1.0], [-1.0]]
+    network = shrinking("tanh", bias_std=(0.0, 0.5, 0.5))
+    q = ww.kernel_corrections(network, x)
+    one = ww.kernel_corrections(network.at_width(n, 3), x)
+    assert q.second == pytest.approx(n * (one.kernel - q.kernel) + one.second, abs=1e-5)
 
 
 # ------------------------------------------------------------------------- published numbers
@@ -382,6 +405,7 @@ def test_errors_are_honest_for_tanh_at_any_angle(angle):
         (ww.MLP(2, "tanh", 1.3, 0.25, ratios=(1.5, 1.0)), 16),
         (ww.MLP(2, "relu", TWO), 16),
         (ww.MLP(2, "sigmoid", 2.5, 0.25, weight_law=EXPONENTIAL), 32),
+        (ww.MLP(2, "tanh", 1.3, 1.0, bias_law=EXPONENTIAL, bias_scaling="fan_in"), 16),
     ],
 )
 def test_real_networks(network, n):
@@ -397,7 +421,7 @@ def test_real_networks(network, n):
     def kernels(keys):
         def one(key):
             h = network.activation(network.apply(network.init(key, n, 3)[:-1], X2))
-            scale, bias = network.weight_std[2], network.bias_std[2]
+            scale, bias = network.weight_std[2], network.at_width(n, 3).bias_std[2]
             return bias**2 + scale**2 / h.shape[1] * h @ h.T
 
         return jax.vmap(one)(keys)
@@ -476,6 +500,13 @@ def test_wrong_arguments(unchecked):
         q.fourth_cumulant(np.ones(3))
     with pytest.raises(ValueError, match="direction must hold 2"):
         q.third_cumulant([[1.0, 1.0]])
+
+
+@pytest.mark.parametrize("factor", [0.0, 2.0])
+def test_vanishing_biases_about_a_degenerate_limit(factor):
+    network = shrinking("relu", bias_std=(0.0, 0.5, 0.5))
+    with pytest.raises(ValueError, match=r"inputs \[0, 1\] are zero or parallel.*fan_in"):
+        ww.kernel_corrections(network, X2[[0, 0]] * [[1.0], [factor]])
 
 
 def test_laws_without_a_fourth_moment():

@@ -16,6 +16,7 @@ weights adds.
 * K⁽¹⁾ and K⁽²⁾ at (a, b) depend on the inputs a and b alone: one recursion for all pairs at once
   (:mod:`.tables`), its expectations by Mehler's series (:mod:`.smooth`) or, at kinks, in polar
   coordinates (:mod:`.kinked`).
+* Biases σ_b b/√fan_in vanish as n → ∞ above the first layer; they add to K⁽²⁾ alone.
 * Forms ⟨A⊗B, V⟩ come without V from the neurons of each layer (:mod:`.forms`, :mod:`.neurons`).
 
 Truncation in 1/n is the only approximation that does not come with its error; the general

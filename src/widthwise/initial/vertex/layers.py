@@ -38,6 +38,7 @@ AIM = 1e-11
 REFUSED = 1e-6
 _SMALL = 1e-3  # a table below that part of its natural size is judged by the latter
 _BIAS_NODES = (8, 12, 18, 28, 44)
+_PARALLEL = 1e-6  # slopes as near to 1 belong to inputs that are equal
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,8 +92,9 @@ class Passes:
     """
 
     def __init__(self, net: MLP, x: np.ndarray, tolerance: float | None, sampling: Sampling):
-        self.net, self.x, self.tolerance, self.sampling = net, x, tolerance, sampling
-        self.links = _links(net)
+        self.net = net.at_width(np.inf, x.shape[1])
+        self.x, self.tolerance, self.sampling = x, tolerance, sampling
+        self.links = _links(net, self.net)
         self.skewed = any(link.third for link in self.links)
         # the longer input first: a pair is described by it and the rest of the other
         a, b = np.triu_indices(len(x))
@@ -201,7 +203,8 @@ class Passes:
             product, after, mean = found
             own, mixed = self._derivative(basis, after, mean)
             layers.append(Layer(self.matrix(covariance), self.matrix(product), own, mixed))
-            tables, terms = step(tables, terms, mean, link)
+            self._refuse_vanishing(after, link)
+            tables, terms = step(tables, terms, mean, link, after)
             covariance, basis = link.bias_std**2 + link.weight_std**2 * product, after
         bias = float(net.bias_std[net.depth]) if net.has_bias(net.depth) else 0.0
         kernel = bias**2 + links[-1].weight_std ** 2 * product
@@ -219,6 +222,23 @@ class Passes:
         rest = np.linalg.norm(A[b] - slope[:, None] * A[a], axis=1)
         rest = np.where(rest > kinked.DEPENDENT * np.sqrt(K[:, 2]), rest, 0.0)
         return K, Basis(np.sqrt(K[:, 0]), slope, rest)
+
+    def _refuse_vanishing(self, after: Basis, link: Link) -> None:
+        """A bias of order n^{−1/2} in a direction that has no variance at n = ∞.
+
+        Raises:
+            ValueError: naming two inputs, or one.
+        """
+        if not link.shrinking or link.last:
+            return
+        none = (after.first == 0) | (after.second == 0) & (np.abs(1 - after.slope) > _PARALLEL)
+        if none.any():
+            inputs = sorted({int(i) for i in self.pairs[np.flatnonzero(none)[0]]})
+            raise ValueError(
+                f"inputs {inputs} are zero or parallel in a hidden layer at infinite width, where "
+                "biases of bias_scaling='fan_in' vanish, so there is no expansion about it; give "
+                "the first layer a bias, or leave one of these inputs out"
+            )
 
     def _bias(self, l: int, level: int) -> tuple[np.ndarray, np.ndarray]:
         """Values and probabilities of a bias that is not Gaussian, layers counted from 0."""
@@ -250,8 +270,12 @@ class Passes:
         return own, mixed
 
 
-def _links(net: MLP) -> tuple[Link, ...]:
+def _links(net: MLP, limit: MLP) -> tuple[Link, ...]:
     """The weights and biases that read the hidden layers.
+
+    Args:
+        net: the architecture.
+        limit: the network with the biases that are left as n → ∞.
 
     Raises:
         ValueError: for weights without a fourth moment.
@@ -260,11 +284,13 @@ def _links(net: MLP) -> tuple[Link, ...]:
     for l in range(1, net.depth + 1):
         law = net.weight_law[l]
         key_sizes(law, 2, l)  # refuses a law without the moments, with a message
-        inside = has_gaussian_bias(net, l) and l < net.depth and net.has_bias(l)
+        inside = has_gaussian_bias(limit, l) and l < limit.depth and limit.has_bias(l)
+        shrinks = net.bias_scaling == "fan_in"
         links.append(
             Link(
                 float(net.weight_std[l]),
-                float(net.bias_std[l]) if inside else 0.0,
+                float(limit.bias_std[l]) if inside else 0.0,
+                float(net.bias_std[l]) ** 2 / net.ratios[l - 1] if shrinks else 0.0,
                 float(net.ratios[l - 1]),
                 law.cumulant(3),
                 law.cumulant(4),

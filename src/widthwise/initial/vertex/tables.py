@@ -14,12 +14,14 @@ N(0, K), ∂ inside it, sums over all indices:
 
 With weights of cumulants κ_r and a width ratio ρ the next layer has
 
-    K₁' = σ_w² e₁[φφ],   K₂' = σ_w² e₂[φφ],   F' = σ_w⁴ κ₄ ρ⁻¹ ⟨φφφφ⟩,
+    K₁' = σ_w² e₁[φφ],   K₂' = σ_w² e₂[φφ] + β,   F' = σ_w⁴ κ₄ ρ⁻¹ ⟨φφφφ⟩,
     T₁' = σ_w³ κ₃ ρ^{−½} ⟨φφφ⟩,   T₂' = σ_w³ κ₃ ρ^{−½} e₁[φφφ],
     V' = σ_w⁴ {ρ⁻¹ (⟨φφφφ⟩ − ⟨φφ⟩⟨φφ⟩) + ¼ ⟨∂²φφ⟩ V ⟨∂²φφ⟩}.
 
-For Gaussian weights K₁ = T = F = 0, and this is the recursion of Yaida (2020), of Roberts, Yaida
-and Hanin (2022), and of Hanin (2022). A cumulant of two inputs does not depend on the others.
+β = σ_b²/ρ for a bias σ_b b/√fan_in, one more constant unit below, whatever its law; a bias of
+constant scale is in K, and β = 0. For Gaussian weights and β = 0, K₁ = T = F = 0, and this is the
+recursion of Yaida (2020), of Roberts, Yaida and Hanin (2022), and of Hanin (2022). A cumulant of
+two inputs does not depend on the others.
 
 **Coordinates.** A pair is described by u with z_a = s₁u₁, z_b = t z_a + s₂u₂ (:class:`Basis`), and
 all its tables and derivatives refer to u. The next layer's u' weighs the features
@@ -59,6 +61,7 @@ class Link(NamedTuple):
     Args:
         weight_std: σ_w.
         bias_std: σ_b of the bias in the covariance of the next layer; 0 if it is kept apart.
+        shrinking: β, n times the variance of a bias that vanishes as n → ∞.
         ratio: ρ, the hidden layer's width over n.
         third: κ₃ of the weights.
         fourth: κ₄ of the weights.
@@ -67,6 +70,7 @@ class Link(NamedTuple):
 
     weight_std: float
     bias_std: float
+    shrinking: float
     ratio: float
     third: float
     fourth: float
@@ -111,7 +115,11 @@ def needed(*, first: bool, skewed: bool) -> tuple[tuple[int, int], ...]:
 
 
 def step(
-    below: Tables, size: Float[np.ndarray, "pairs 3"], mean: Expectations, link: Link
+    below: Tables,
+    size: Float[np.ndarray, "pairs 3"],
+    mean: Expectations,
+    link: Link,
+    after: Basis,
 ) -> tuple[Tables, Float[np.ndarray, "pairs 3"]]:
     """The tables of the next layer, and the sizes of the terms of its K₂, added up.
 
@@ -120,6 +128,7 @@ def step(
         size: the terms of their K₂, added up in size.
         mean: ⟨∂^d ψ^r⟩, those of :func:`needed`.
         link: the weights that read the layer.
+        after: the basis of the next layer.
     """
     w, skewed = link.weight_std, (3, 0) in mean
     pairs = len(mean[2, 0])
@@ -132,6 +141,10 @@ def step(
         moved = jacobian @ below.vertex @ jacobian.transpose(0, 2, 1)
         first = w**2 * _first_order(below, mean, 2)
         second, terms = (w**2 * part for part in _second_order(below, size, mean))
+    first_inverse, second_inverse = after.inverses()
+    bias = np.stack([first_inverse, (1 - after.slope) * second_inverse], 1)
+    shared = link.shrinking * bias[:, [0, 0, 1]] * bias[:, [0, 1, 1]]
+    second, terms = second + shared, terms + np.abs(shared)
     spread = fourth[:, np.arange(3)[:, None] + np.arange(3)]
     covariance = spread - product[:, :, None] * product[:, None, :]
     third_first = third_second = np.zeros((pairs, 4))
