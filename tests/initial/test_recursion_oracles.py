@@ -99,6 +99,8 @@ SIGMOID_SKEWED = {
 SKEWED = ww.MLP(2, "polynomial(0.2, 1, 0.3)", 0.8, weight_law=(G, X, X))
 SKEWED_BIAS = ww.MLP(2, "polynomial(0, 1, 0.2)", (0.6, 0.8, 0.7), (0.2, 0.3, 0.5),
                      weight_law=(X, X, U), bias_law=(U, X, X))  # fmt: skip
+MILD = ww.MLP(2, "polynomial(0.3, 1, 0.1)", 0.5, weight_law=(G, X, X))
+MILD_BIAS = ww.MLP(2, "polynomial(0.3, 1, 0.1)", 0.5, 0.5, weight_law=(G, X, X))
 POLYNOMIAL_UNIFORM = ww.MLP(2, "polynomial(0.2, 1, 0.3)", 0.8, 0.3, weight_law=U, bias_law=U)
 
 # Beside a line: the exponents seen from n = 8 to 32 and from 32 to 128 where they are not yet
@@ -150,8 +152,9 @@ CASES = {
     "erf, depth 3, bias, κ₂": Case(ERF[3, 0.3], 2, 2, {0: 8, 2: 8, 4: 32, 6: 8}),  # 2.39 2.92
     "erf, depth 3, bias, κ₄": Case(ERF[3, 0.3], 4, 2, {2: 8, 4: 8, 6: 8}),
     "erf, depth 3, bias, κ₆": Case(ERF[3, 0.3], 6, 2, {4: 8, 6: 8}),
-    # every power of n^{-1/2}: n^{-(P+1)/2}. Neighbouring terms differ by n^{-1/2} times a ratio of
-    # coefficients of 2 to 9, so these laws need thousands of neurons for a clean power of n.
+    # every power of n^{-1/2}: n^{-(P+1)/2}
+    # Where neighbouring terms differ by n^{-1/2} times a ratio of coefficients of 2 to 9, a clean
+    # power of n needs thousands of neurons.
     "skewed laws, κ₂": Case(SKEWED, 2, 1, {0: 128, 1: 128}),  # .63 .58, 1.00 1.00
     "skewed laws, κ₃": Case(
         SKEWED, 3, 1, {1: 2048, 2: 2048, 3: 512, 4: 128}
@@ -221,6 +224,28 @@ def test_the_error_falls_as_the_first_term_left_out(name, order):
             wrong = coefficients.copy()
             wrong[k] *= factor
             assert abs(exponent(name, wrong, 4 * n) - rate) > TOLERANCE
+
+
+@pytest.mark.parametrize(("net", "variables", "orders"), [
+    (MILD, 2, (0, 1)), (MILD, 3, (1, 2, 3, 4)), (MILD, 4, (4,)),
+    (MILD_BIAS, 2, (0, 1)), (MILD_BIAS, 3, (0, 2, 3, 4)),
+])  # fmt: skip
+def test_exponential_weights_and_mild_nonlinearity_from_eight_neurons_on(net, variables, orders):
+    """Every power of n^{-1/2} occurs; the orders not listed are followed by a small term."""
+    same = (0,) * variables
+    exact = ExactPolynomial(net, [[1.0]], net.activation.parameters).cumulant(same, same)
+    coefficients = ww.output_cumulants(net, [[1.0]], max(orders)).cumulant(same).coefficients
+    known = np.pad(exact, (0, 5))[: len(coefficients)]
+    assert coefficients == pytest.approx(known, abs=1e-9 * np.abs(exact).max())
+
+    def error(order, n):
+        powers = float(n) ** (-np.arange(len(exact)) / 2)
+        return abs(powers @ exact - powers[: order + 1] @ coefficients[: order + 1])
+
+    for order in orders:
+        for n, tolerance in ((8, 0.1), (32, TOLERANCE)):
+            fall = np.log(error(order, n) / error(order, 4 * n)) / np.log(4)
+            assert fall == pytest.approx((order + 1) / 2, abs=tolerance)
 
 
 ENDING = {

@@ -48,6 +48,7 @@ class NestedRule(NamedTuple):
     reach: float
 
 
+@lru_cache(maxsize=256)
 def reach(degree: int) -> float:
     """R with u^degree e^{−u²/2} below 1e-17 of its maximum beyond R; at least 9.5."""
     if degree == 0:
@@ -292,10 +293,15 @@ def to_derivatives(
         for i in range(dimension):
             grown[:, raised[i]] += B[i, channels, None] * rows[parents]
         rows = grown
-        gammas = multi_indices(dimension, degree)[low:high]
-        scale = np.array([np.prod([float(factorial(c)) for c in g]) ** 0.5 for g in gammas])
-        result[:, low:high] = (moments[:, low:high] * scale) @ rows.T
+        result[:, low:high] = (moments[:, low:high] * _norms(dimension, d)) @ rows.T
     return result
+
+
+@lru_cache(maxsize=256)
+def _norms(dimension: int, degree: int) -> np.ndarray:
+    """√γ! of all γ with |γ| = degree."""
+    factorials = np.array([factorial(k) for k in range(degree + 1)], dtype=float)
+    return np.sqrt(factorials[np.array(_of_degree(dimension, degree))].prod(1))
 
 
 @lru_cache(maxsize=256)

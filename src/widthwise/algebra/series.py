@@ -68,9 +68,9 @@ def product(
     if a.ndim == b.ndim == 1:
         return np.convolve(a, b)[: len(a)]
     result = np.zeros(np.broadcast_shapes(a.shape, b.shape))
-    for k in range(len(a)):
-        for j in range(k + 1):
-            result[k] += a[j] * b[k - j]
+    for j, term in enumerate(a):
+        if term.any():
+            result[j:] += term * b[: len(b) - j]
     return result
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from widthwise import _checks as checks
 from widthwise._vocabulary import ArrayLike, Points
 from widthwise.algebra.series import Series
-from widthwise.initial.recursion import Recursion, vanishes
+from widthwise.initial.recursion import Recursion, symmetric_readout, vanishes
 from widthwise.initial.shallow import ShallowCumulants
 from widthwise.model.architecture import MLP
 
@@ -72,9 +72,13 @@ class OutputCumulants:
         channels = [inputs.index(distinct[x[row].tobytes()]) for row in rows]
         variables = sorted(zip(channels, parts, strict=True))
         points, components = zip(*variables, strict=True)
-        if vanishes(self.net, components):
+        if vanishes(components, symmetric=self._symmetric):
             return Series(np.zeros(self.order + 1), exact=True)
         return Series(*self._recursion(inputs).cumulant(points, components))
+
+    @cached_property
+    def _symmetric(self) -> bool:
+        return symmetric_readout(self.net)
 
     @cached_property
     def _recursion(self):

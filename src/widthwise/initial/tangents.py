@@ -27,7 +27,7 @@ import numpy as np
 from widthwise import _checks as checks
 from widthwise._vocabulary import ArrayLike, Points
 from widthwise.algebra.series import Series
-from widthwise.initial.recursion import Recursion, vanishes
+from widthwise.initial.recursion import Recursion, symmetric_readout, vanishes
 from widthwise.model.architecture import MLP
 
 Pair = tuple[int, int]
@@ -130,7 +130,7 @@ class NTKStatistics:
         for replica, pair in enumerate(tangents):
             channels += [recursion.channels.tangent(replica, point) for point, _ in pair]
             chosen += [part for _, part in pair]
-        if vanishes(self.net, chosen):
+        if vanishes(chosen, symmetric=self._symmetric):
             return Series(np.zeros(self.order + 1), exact=True)
         value, error = recursion.cumulant(channels, chosen)
         return Series(value, error, exact=self._exact(len(pairs), count))
@@ -143,6 +143,10 @@ class NTKStatistics:
             and self.net.parametrization == "ntk"
             and 2 * entries + outputs - 2 <= self.order
         )
+
+    @cached_property
+    def _symmetric(self) -> bool:
+        return symmetric_readout(self.net)
 
     @cached_property
     def _recursion(self):

@@ -20,6 +20,6 @@ Read the files in this order:
 """
 
 from widthwise.initial.recursion.layer import key_sizes
-from widthwise.initial.recursion.run import Recursion, vanishes
+from widthwise.initial.recursion.run import Recursion, symmetric_readout, vanishes
 
-__all__ = ["Recursion", "key_sizes", "vanishes"]
+__all__ = ["Recursion", "key_sizes", "symmetric_readout", "vanishes"]

@@ -46,17 +46,22 @@ class Biases:
         grows = self.input_ratio is not None and self.net.bias_scaling == "fan_in"
         return self.net.at_width(np.inf, np.inf if grows else self.inputs)
 
+    @cached_property
+    def _present(self) -> tuple[bool, ...]:
+        """Which layers have biases."""
+        return tuple(map(self.net.has_bias, range(self.net.depth + 1)))
+
     def sizes(self, layer: int) -> set[int]:
         """The sizes of keys that a bias adds to in powers of n^{-1/2}."""
         law = self.net.bias_law[layer]
-        if self._ratio(layer) is None or not self.net.has_bias(layer):
+        if self._ratio(layer) is None or not self._present[layer]:
             return set()
         return {r for r in range(2, self.order + 1) if law.cumulant(r)}
 
     def shift(self, layer: int, key: Key) -> Float[np.ndarray, " orders"]:
         """What is added to Y_k."""
         total, r = np.zeros(self.order + 1), len(key)
-        if not self.net.has_bias(layer):
+        if not self._present[layer]:
             return total
         ratio, values = self._ratio(layer), all(map(self.channels.is_value, key))
         if self.channels.same_replica(key):

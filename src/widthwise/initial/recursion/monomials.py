@@ -20,6 +20,7 @@ holds one replica more than twice. This file knows that list and three tables ov
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from math import factorial, prod
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -30,6 +31,7 @@ TWICE = 2  # the most that one replica appears in anything
 _MOST_MONOMIALS = 500_000
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 _MOST_PAIRS = 40_000_000
+_TERMS_AT_ONCE = 4_000_000
 
 Key = tuple[int, ...]
 Block = tuple[Key, ...]
@@ -188,8 +190,8 @@ class Monomials:
         return value
 
     @cached_property
-    def _pairs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """i, j and the position of their product, by the weight of the product; and counts."""
+    def _pairs(self) -> "_Pairs":
+        """All pairs of monomials whose product has weight at most P, sorted by their product."""
         sizes = np.diff(self.count, prepend=0)
         number = sum(
             int(sizes[v]) * int(sizes[w - v]) for w in range(self.order + 1) for v in range(w + 1)
@@ -200,37 +202,50 @@ class Monomials:
                 f"{number} products of monomials, more than {_MOST_PAIRS}; take a lower order or "
                 "fewer inputs at a time"
             )
-        bounds = np.concatenate([[0], self.count])
-        first, second, result, counts = [], [], [], []
-        for w in range(self.order + 1):
-            for v in range(w + 1):
-                i, j = np.meshgrid(
-                    np.arange(bounds[v], bounds[v + 1]),
-                    np.arange(bounds[w - v], bounds[w - v + 1]),
-                    indexing="ij",
-                )
-                i, j = i.ravel(), j.ravel()
-                rows = np.concatenate([self.members[i, :v], self.members[j, : w - v]], 1)
-                if self._key_degree.shape[1]:
-                    kept = self._exists(rows)
-                    i, j, rows = i[kept], j[kept], rows[kept]
-                first.append(i.astype(np.int32))
-                second.append(j.astype(np.int32))
-                result.append(self.find(rows).astype(np.int32))
-            counts.append(sum(map(len, first)))
-        return (
-            np.concatenate(first),
-            np.concatenate(second),
-            np.concatenate(result),
-            np.array(counts),
-        )
+        by_weight = [self._pairs_of_weight(w) for w in range(self.order + 1)]
+        first, second, result = (np.concatenate(column) for column in zip(*by_weight, strict=True))
+        return _Pairs(first, second, np.searchsorted(result, np.arange(len(self) + 1)))
 
-    def product(self, a: np.ndarray, b: np.ndarray, weight: int) -> Float[np.ndarray, " kept"]:
-        """The product of two polynomials, truncated above ``weight``."""
-        i, j, k, counts = self._pairs
-        used = counts[weight]
-        terms = a[i[:used]] * b[j[:used]]
-        return np.bincount(k[:used], terms, minlength=self.count[weight])
+    def _pairs_of_weight(self, w: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """i, j and the position of their product, sorted by that, for products of weight w."""
+        bounds = np.concatenate([[0], self.count])
+        first, second, result = [], [], []
+        for v in range(w + 1):
+            i, j = np.meshgrid(
+                np.arange(bounds[v], bounds[v + 1]),
+                np.arange(bounds[w - v], bounds[w - v + 1]),
+                indexing="ij",
+            )
+            i, j = i.ravel(), j.ravel()
+            rows = np.concatenate([self.members[i, :v], self.members[j, : w - v]], 1)
+            if self._key_degree.shape[1]:
+                kept = self._exists(rows)
+                i, j, rows = i[kept], j[kept], rows[kept]
+            first.append(i.astype(np.int32))
+            second.append(j.astype(np.int32))
+            result.append(self.find(rows).astype(np.int32))
+        products = np.concatenate(result)
+        order = np.argsort(products, kind="stable")
+        return np.concatenate(first)[order], np.concatenate(second)[order], products[order]
+
+    def product(
+        self,
+        a: Float[np.ndarray, "*polynomials left"],
+        b: Float[np.ndarray, "*polynomials right"],
+        weight: int,
+    ) -> Float[np.ndarray, "*polynomials kept"]:
+        """The products of polynomials, truncated above ``weight``."""
+        i, j, starts = self._pairs
+        kept = self.count[weight]
+        used = starts[kept]
+        left, right = a.reshape(-1, a.shape[-1]), b.reshape(-1, b.shape[-1])
+        result = np.empty((len(left), kept))
+        step = max(1, _TERMS_AT_ONCE // int(used))
+        for start in range(0, len(left), step):
+            rows = slice(start, start + step)
+            terms = np.take(left[rows], i[:used], 1) * np.take(right[rows], j[:used], 1)
+            result[rows] = np.add.reduceat(terms, starts[:kept], axis=1)
+        return result.reshape(*a.shape[:-1], kept)
 
     @cached_property
     def _splits(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -252,13 +267,21 @@ class Monomials:
         return tables
 
     def moments(
-        self, cumulants: Float[np.ndarray, "orders monomials"]
-    ) -> Float[np.ndarray, "orders monomials"]:
+        self, cumulants: Float[np.ndarray, "orders *versions monomials"]
+    ) -> Float[np.ndarray, "orders *versions monomials"]:
         """E of every monomial, a series in n^{-1/2}, from the cumulants of the blocks."""
         result = np.zeros_like(cumulants)
-        result[0, 0] = 1.0
+        result[0, ..., 0] = 1.0
         for monomial, block, rest in self._splits:
-            terms = series_product(cumulants[:, block], result[:, rest])
+            terms = series_product(cumulants[..., block], result[..., rest])
             starts = np.flatnonzero(np.diff(monomial, prepend=-1))
-            result[:, monomial[starts]] = np.add.reduceat(terms, starts, axis=1)
+            result[..., monomial[starts]] = np.add.reduceat(terms, starts, axis=-1)
         return result
+
+
+class _Pairs(NamedTuple):
+    """Pairs of monomials (i, j), sorted by their product; those of product k begin at starts[k]."""
+
+    first: Int[np.ndarray, " pairs"]
+    second: Int[np.ndarray, " pairs"]
+    starts: Int[np.ndarray, " monomials_plus_1"]

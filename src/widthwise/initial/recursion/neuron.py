@@ -11,7 +11,8 @@ tangents of each replica, which are independent of z and of each other at n = �
 kernel, E[ż_a ż_b] = Θ_ab and ∂_a ∂_b (ż_a ż_b) = 1 (2 if a = b).
 """
 
-from collections.abc import Callable
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache
 from math import factorial
 
@@ -29,6 +30,8 @@ Moments = Callable[[Factors, int], np.ndarray]
 class Neuron:
     """A neuron's conditional law as polynomials in δY, and the law of δY.
 
+    Every number has two versions, of a finer and of a coarser quadrature.
+
     Args:
         channels: what a neuron carries.
         pivots: the channels that have keys: independent values, and all tangents.
@@ -38,8 +41,8 @@ class Neuron:
         degrees: the highest derivative with respect to values of a product of r features, by r.
         resolution: for every value among the pivots the deviation by whose powers derivatives
             divide rounding.
-        moments: (factors, degree) ↦ E[∂^α O] (choices, alphas) over the values, α over the pivots
-            among them in the order of ``multi_indices``.
+        moments: (factors, degree) ↦ E[∂^α O] (versions, choices, alphas) over the values, α over
+            the pivots among them in the order of ``multi_indices``.
     """
 
     def __init__(
@@ -47,8 +50,8 @@ class Neuron:
         channels: Channels,
         pivots: tuple[int, ...],
         table: Monomials,
-        cumulants: Float[np.ndarray, "orders monomials"],
-        tangent_kernel: Float[np.ndarray, "channels channels"],
+        cumulants: Float[np.ndarray, "orders versions monomials"],
+        tangent_kernel: Float[np.ndarray, "versions channels channels"],
         degrees: tuple[int, ...],
         resolution: Float[np.ndarray, " values"],
         moments: Moments,
@@ -60,23 +63,38 @@ class Neuron:
         self._degrees, self._resolution = degrees, resolution
         self._place = _places(table.alpha[:, self._values])
         self._moments = lru_cache(maxsize=None)(moments)
-        self.polynomial = lru_cache(maxsize=None)(self._polynomial)
+        self._derivatives = lru_cache(maxsize=None)(self._tangent_derivatives)
 
-    def _polynomial(self, observable: Key) -> np.ndarray:
-        """G of the product of the channels' features, of weight ≤ P + 2 − r."""
-        table, channels = self.table, self.channels
-        values = tuple(c for c in observable if channels.is_value(c))
-        tangents = [c for c in observable if not channels.is_value(c)]
-        slopes = tuple(sorted(channels.value(channels.inputs[c]) for c in tangents))
-        factors = Factors(len(values), len(slopes))
-        weight = table.order + 2 - len(observable)
-        kept = slice(table.count[weight])
-        row = factors.place(len(channels.values), values, slopes)
-        derivatives = self._moments(factors, self._degrees[len(observable)])[row]
-        result = derivatives[self._place[kept]] * table.coefficient[kept]
+    def mean(
+        self, polynomials: Float[np.ndarray, "versions polynomials kept"]
+    ) -> Float[np.ndarray, "orders versions polynomials"]:
+        """E over the law of δY, series."""
+        expectation = self.expectation[..., : polynomials.shape[-1]].transpose(1, 2, 0)
+        return (polynomials @ expectation).transpose(2, 0, 1)
+
+    def polynomials(
+        self, observables: Sequence[Key]
+    ) -> Float[np.ndarray, "versions observables kept"]:
+        """G of products of r features, equally many of them of tangents, of weight ≤ P + 2 − r.
+
+        An observable is named by the channels of its features.
+        """
+        table, channels, m = self.table, self.channels, len(self.channels.values)
+        size, own = len(observables[0]), [_split(key, m) for key in observables]
+        factors = Factors(len(own[0][0]), len(own[0][1]))
+        kept = slice(table.count[table.order + 2 - size])
+        rows = [
+            factors.place(m, values, tuple(sorted(channels.value(channels.inputs[c]) for c in ts)))
+            for values, ts in own
+        ]
+        derivatives = self._moments(factors, self._degrees[size])
+        result = derivatives[:, rows][..., self._place[kept]] * table.coefficient[kept]
         for replica in range(len(channels.tangents)):
-            own = [c for c in tangents if channels.replica[c] == replica]
-            result = result * self._tangent_derivatives(replica, own)[kept]
+            each = [
+                self._derivatives(replica, tuple(c for c in ts if channels.replica[c] == replica))
+                for _, ts in own
+            ]
+            result = result * np.stack(each, 1)[..., kept]
         return result
 
     @cached_property
@@ -87,7 +105,9 @@ class Neuron:
         enlarged = (np.sqrt(factorials)[alpha] / self._resolution**alpha).prod(1)
         return self.table.coefficient * enlarged
 
-    def _tangent_derivatives(self, replica: int, own: list[int]) -> np.ndarray:
+    def _tangent_derivatives(
+        self, replica: int, own: tuple[int, ...]
+    ) -> Float[np.ndarray, "versions monomials"]:
         """E[∂^α ∏ ż] of the tangents of one replica, for every monomial's α."""
         columns = [i for i, c in enumerate(self._pivots) if self.channels.replica[c] == replica]
         alpha = self.table.alpha[:, columns]
@@ -96,8 +116,14 @@ class Neuron:
         twice = len(own) == 2 and own[0] == own[1]
         every = np.where((alpha == wanted).all(1), 2.0 if twice else 1.0, 0.0)
         if len(own) == 2:
-            every = np.where(order == 0, self._kernel[own[0], own[1]], every)
-        return every
+            return np.where(order == 0, self._kernel[:, own[0], own[1], None], every)
+        return np.broadcast_to(every, (len(self._kernel), len(every)))
+
+
+def _split(key: Key, values: int) -> tuple[Key, Key]:
+    """The value channels and the tangent channels of a sorted key."""
+    cut = bisect_left(key, values)
+    return key[:cut], key[cut:]
 
 
 def _places(alphas: np.ndarray) -> np.ndarray:

@@ -39,6 +39,7 @@ _PANEL_NODES = (7, 10, 14, 20, 28, 40)
 _BIAS_NODES = (12, 16, 22, 32, 44, 64, 90, 128, 180, 256, 360)
 _MOST_NODES = 2.5e7
 ROUNDING = 1e-14  # a conditional variance below this part of the variance may be rounding
+_PIECES = (1 << 10, 1 << 13, 1 << 16)  # sizes at which activations are compiled
 _NOTHING = 1e-15  # and below this is
 _MOST_LOSS = 1e4  # how much rounding Hermite moments may be enlarged by
 _MOST_DIFFERENTIATED = 3
@@ -77,6 +78,17 @@ def _choices(points: int, factors: Factors) -> dict[tuple[Key, Key], int]:
     return {pair: i for i, pair in enumerate(pairs)}
 
 
+@lru_cache(maxsize=256)
+def _indices(points: int, factors: Factors) -> tuple[np.ndarray, np.ndarray]:
+    """The inputs of the values and of the slopes of all choices, (choices, factors)."""
+    values, slopes = zip(*factors.every(points), strict=True)
+    shapes = (len(values), factors.values), (len(values), factors.slopes)
+    return tuple(
+        np.array(part, dtype=int).reshape(shape)
+        for part, shape in zip((values, slopes), shapes, strict=True)
+    )  # pyright: ignore[reportReturnType]
+
+
 class GaussianLaw:
     """A hidden neuron's preactivations at n = ∞: Gaussian, plus a bias that need not be.
 
@@ -99,6 +111,7 @@ class GaussianLaw:
         slopes: int = 0,
     ):
         self.moments = lru_cache(maxsize=None)(self._moments)
+        self._rms = lru_cache(maxsize=None)(self._root_mean_squares)
         self._every = lru_cache(maxsize=2)(self._every_product)
         self.net, self.layer, self.activation = net, layer, net.activation
         self.degrees, self.slopes = degrees, slopes
@@ -129,6 +142,11 @@ class GaussianLaw:
     def levels(self) -> int:
         """How many levels of refinement there are."""
         return len(_PANEL_NODES if self.activation.kinks else _STEPS)
+
+    @property
+    def first_level(self) -> int:
+        """The first level worth trying: coarser ones seldom suffice and cost as many calls."""
+        return 4 if self.rank <= 2 and not self.activation.kinks else 1
 
     def loss(self, degree: int) -> float:
         """How much E[∂^α O] from Hermite moments enlarges rounding, |α| ≤ degree."""
@@ -163,7 +181,7 @@ class GaussianLaw:
             finer, coarser = (self.moments(f, d, k) for k in (level, level - 1))
             if finer is None or coarser is None:
                 return None
-            gaps.append(float(np.max(np.abs(finer - coarser) / self.sizes(f))))
+            gaps.append(float(np.max(np.abs(finer - coarser) / self._sizes(f, level - 1))))
         return max(gaps)
 
     def _rule(self, level: int, factors: int, degree: int, shift: float = 0.0) -> NestedRule:
@@ -306,17 +324,16 @@ class GaussianLaw:
         """The deviations by whose powers derivatives up to a degree divide rounding."""
         return self.std if self._differentiated(degree) else np.diag(self.factor)
 
-    def sizes(self, factors: Factors) -> Float[np.ndarray, "choices 1"]:
+    def _sizes(self, factors: Factors, level: int) -> Float[np.ndarray, "choices 1"]:
         """∏ √E φ(z_a)² ∏ √E φ'(z_b)², the size of every product, to a digit or two."""
-        value, slope = self._rms(Factors(2)), self._rms(Factors(0, 2)) if factors.slopes else None
-        result = [
-            np.prod([value[a] for a in values] + [slope[b] for b in slopes if slope is not None])
-            for values, slopes in factors.every(len(self.rows))
-        ]
-        return np.array(result)[:, None] + 1e-300
+        values, slopes = _indices(len(self.rows), factors)
+        size = self._rms(Factors(2), level)[values].prod(1)
+        if factors.slopes:
+            size = size * self._rms(Factors(0, 2), level)[slopes].prod(1)
+        return size[:, None] + 1e-300
 
-    def _rms(self, squares: Factors) -> np.ndarray:
-        found, m = self.moments(squares, 0, 1), len(self.rows)
+    def _root_mean_squares(self, squares: Factors, level: int) -> np.ndarray:
+        found, m = self.moments(squares, 0, level), len(self.rows)
         assert found is not None
         twice = [(a, a) for a in range(m)]
         places = [squares.place(m, *((), pair) if squares.slopes else (pair, ())) for pair in twice]
@@ -439,7 +456,7 @@ def _taylor_factor(base: np.ndarray, slope: np.ndarray, values: int, slopes: int
 def _evaluated(function: Callable, z: np.ndarray) -> np.ndarray:
     """A function at all entries, in pieces of a few sizes so that JAX compiles few programs."""
     flat = z.ravel()
-    size = min(max(256, 1 << (len(flat) - 1).bit_length()), 1 << 18)
+    size = max((s for s in _PIECES if s <= len(flat)), default=_PIECES[0])
     padded = np.zeros(-(-len(flat) // size) * size)
     padded[: len(flat)] = flat
     pieces = [np.asarray(function(piece)) for piece in padded.reshape(-1, size)]

@@ -12,16 +12,16 @@ Joint cumulants of outputs follow from those of the conditional cumulants Y by t
 * The first layer's law is exact. Where the input dimension scales with the width, d = ρ₀n, its
   deterministic Y_k = σ_w^r κ_r(W) d^{1−r/2} · (1/d) Σ_j x_{a₁j} … x_{a_rj} are expanded like all
   others.
-* Every layer's rule is refined until two levels agree; then the whole recursion runs again with the
-  coarser level everywhere, and the differences are the reported errors.
+* Every layer's rule is refined until two levels agree. All numbers are carried in two versions,
+  from that level and from the coarser one everywhere; their differences are the reported errors.
 """
 
 from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property, lru_cache, partial
-from itertools import combinations_with_replacement
 
 import numpy as np
+from jaxtyping import Float
 
 from widthwise.algebra.gaussian import Estimate, QuadratureError
 from widthwise.algebra.partitions import multiset_partitions
@@ -40,8 +40,6 @@ from widthwise.initial.recursion.preactivation import (
 from widthwise.model.architecture import MLP
 
 _AIM = {0: 1e-12, 1: 1e-12, 2: 1e-12, 3: 1e-10}
-
-Levels = dict[tuple[int, Factors | None], int]
 
 
 class Recursion:
@@ -70,35 +68,120 @@ class Recursion:
         for l in range(1, net.depth):  # refuse what is too much before any integral
             sizes = key_sizes(net.weight_law[l], order, l)
             _table(self.channels, range(len(x)), sizes, order)
-        biases, levels = Biases(net, self.channels, x.shape[1], input_ratio, order), {}
-        first, law = _Inputs(x, biases), FirstLayer(biases.limit, x, tolerance)
-        self._fine = _Run(first, law, tolerance, levels, coarser=False)
-        self._coarse = _Run(first, law, tolerance, levels, coarser=True)
+        self.biases = Biases(net, self.channels, x.shape[1], input_ratio, order)
+        self.net, self.order, self.tolerance = self.biases.limit, order, tolerance
+        self._first = FirstLayer(self.net, x, tolerance)
+        self._inputs = _Inputs(x, self.biases)
+        self._missed = 0.0
 
     def cumulant(self, channels: Sequence[int], components: Sequence[int]) -> Estimate:
         """Coefficients of the joint cumulant in powers of n^{-1/2}, and their errors.
+
+        Equation (1).
 
         Raises:
             ValueError: for a law that lacks a moment.
             QuadratureError: when a tolerance was given and is not reached.
         """
-        channels, components = tuple(channels), tuple(components)
-        fine = self._fine.output_cumulant(channels, components)
-        coarse = self._coarse.output_cumulant(channels, components)
-        rounding, size = self._fine.rounding(channels, components), np.abs(fine).max()
-        missed = len(channels) * self._fine.missed * size * (fine != 0)
+        blocks, ways = self._blocks(tuple(channels), tuple(components))
+        if not blocks:
+            return Estimate(*np.zeros((2, self.order + 1)))
+        fine, coarse = (self._last.cumulants(blocks) @ ways).T
+        rounding = self._last.roundings(blocks) @ ways
+        missed = len(channels) * self._missed * np.abs(fine).max() * (fine != 0)
         return Estimate(fine, 5 * np.abs(fine - coarse) + rounding + missed)
 
+    def _blocks(self, channels: Key, components: tuple[int, ...]) -> tuple[list[Block], np.ndarray]:
+        """The blocks of equation (1), and how often each occurs."""
+        if len(channels) > self.order + 2:  # all of higher order, but for a bias
+            same = len(set(components)) == 1
+            return [(tuple(sorted(channels)),)] * same, np.ones(int(same))
+        counts = Counter(zip(channels, components, strict=True))
+        values = sorted(counts)
+        return _output_blocks(tuple(values), tuple(counts[v] for v in values))
 
-def vanishes(net: MLP, components: Sequence[int]) -> bool:
+    @cached_property
+    def _last(self) -> Layer:
+        """The step from the last hidden layer to the outputs."""
+        below = self._inputs
+        for l in range(self.net.depth):
+            below = self._layer(l, self._neuron(l, below))
+        assert isinstance(below, Layer)
+        return below
+
+    def _layer(self, l: int, neuron: Neuron) -> Layer:
+        """The step from hidden layer l (from 0) to the layer above."""
+        net, d = self.net, self._first.x.shape[1]
+        limit, _ = net.learning_rate_series(d)[l + 1]
+        scales = net.weight_law[l + 1], float(net.weight_std[l + 1]), float(limit.weight)
+        shift, sizes = partial(self.biases.shift, l + 1), self.biases.sizes(l + 1)
+        return Layer(neuron, *scales, shift, sizes, net.ratios[l], l + 1)
+
+    def _neuron(self, l: int, below: "_Inputs | Layer") -> Neuron:
+        """The law of one neuron of hidden layer l (from 0)."""
+        channels, order = self.channels, self.order
+        m, size = len(channels.values), len(channels)
+        rows, columns = np.triu_indices(size)
+        limit = below.cumulants([((int(a), int(b)),) for a, b in zip(rows, columns, strict=True)])
+        kernel = np.zeros((2, size, size))
+        kernel[:, rows, columns] = kernel[:, columns, rows] = limit[0]
+        exact = isinstance(below, _Inputs) and not below.expanded
+        values: tuple[int, ...] = ()
+        if not exact:
+            threshold = dependence(self.net.activation, order)
+            values, missed = independent(kernel[0, :m, :m], threshold)
+            self._missed = max(self._missed, missed)
+        table = _table(channels, values, below.sizes, order)
+        pivots = (*values, *range(m, size))
+        cumulants = np.zeros((order + 1, 2, len(table)))
+        if table.blocks:
+            places, blocks = zip(*table.blocks, strict=True)
+            named = [_block([pivots[c] for c in k] for k in block) for block in blocks]
+            cumulants[..., list(places)] = below.cumulants(named)
+            pairs = [p for p, b in table.blocks if len(b) == 1 and len(b[0]) == 2]
+            cumulants[0][:, pairs] = 0.0  # δY is Y less its limit
+        degrees = _degrees(table, len(values))
+        fine, coarse = self._laws(l, kernel[:, :m, :m], values, degrees, exact)
+        if fine is None or coarse is None:
+            moments = self._exact_moments
+        else:
+            moments = _Refined(fine, coarse, self.tolerance)
+        resolution = fine.resolution(max(degrees)) if fine is not None and values else np.ones(0)
+        return Neuron(channels, pivots, table, cumulants, kernel, degrees, resolution, moments)
+
+    def _laws(self, l: int, kernels, values: Key, degrees: tuple[int, ...], exact: bool):
+        """The Gaussian laws of a hidden layer's preactivations, from the finer and the coarser K.
+
+        Both are None for a first layer that is not Gaussian.
+        """
+        most = 2 * len(self.channels.tangents)
+        if exact:
+            law = self._first.gaussian(self.order + 2, most)
+            self._missed = max(self._missed, law.missed if law is not None else 0.0)
+            return law, law
+        return (GaussianLaw(self.net, l, K, values, degrees, most) for K in kernels)
+
+    def _exact_moments(self, factors: Factors, degree: int) -> np.ndarray:
+        """E[O] over a first layer that is not Gaussian, and moved by its error."""
+        assert degree == 0
+        value, error = self._first.moments(factors)
+        signs = np.random.default_rng(sum(factors)).choice([-1.0, 1.0], len(value))
+        return np.stack([value, value + signs * error])[..., None]
+
+
+def symmetric_readout(net: MLP) -> bool:
+    """Whether reversing the sign of an output's weights and bias does not change its law."""
+    laws = [net.weight_law[-1]] + [net.bias_law[-1]] * net.has_bias(net.depth)
+    return all(law.symmetric for law in laws)
+
+
+def vanishes(components: Sequence[int], *, symmetric: bool) -> bool:
     """Whether a joint cumulant of outputs and tangents is 0 at every width, by their components.
 
-    A component that appears once has no partner, and reversing the sign of its readout weights
-    changes the sign of one that appears an odd number of times.
+    A component that appears once has no partner; one that appears an odd number of times changes
+    the sign of the cumulant if its readout is reversed, which a symmetric one does not feel.
     """
     counts = Counter(components).values()
-    laws = [net.weight_law[-1]] + [net.bias_law[-1]] * net.has_bias(net.depth)
-    symmetric = all(law.symmetric for law in laws)
     return any(count == 1 or (symmetric and count % 2) for count in counts)
 
 
@@ -117,8 +200,12 @@ class _Inputs:
             return (2,)
         return key_sizes(self.net.weight_law[0], self.order, 0, self.biases.sizes(0))
 
-    def cumulant(self, block: Block) -> np.ndarray:
-        """κ(Y¹_k, k ∈ block): Y¹ itself for one key, otherwise 0."""
+    def cumulants(self, blocks: Sequence[Block]) -> Float[np.ndarray, "orders 1 blocks"]:
+        """κ(Y¹_k, k ∈ block) of every block."""
+        return np.stack([self._cumulant(block) for block in blocks], -1)[:, None]
+
+    def _cumulant(self, block: Block) -> np.ndarray:
+        """Y¹ itself for one key, otherwise 0."""
         total = np.zeros(self.order + 1)
         if len(block) != 1 or not self.channels.even(block):
             return total
@@ -136,117 +223,37 @@ class _Inputs:
         return total + self.biases.shift(0, key)
 
 
-class _Run:
-    """The recursion through all layers with one choice of quadrature levels."""
+class _Refined:
+    """E[∂^α O] at the level of quadrature that is fine enough, and at the one before.
 
-    def __init__(
-        self,
-        inputs: _Inputs,
-        first: FirstLayer,
-        tolerance: float | None,
-        levels: Levels,
-        *,
-        coarser: bool,
-    ):
-        self.net, self.inputs, self.first, self.order = inputs.net, inputs, first, inputs.order
-        self.channels, self.biases, self.tolerance = inputs.channels, inputs.biases, tolerance
-        self.levels, self.coarser, self.missed = levels, coarser, 0.0
+    Args:
+        fine: the law of a hidden layer's preactivations.
+        coarse: that law as the coarser numbers of the layers below have it.
+        tolerance: relative tolerance, ``None`` for the best feasible.
+    """
 
-    @cached_property
-    def last(self) -> Layer:
-        """The step from the last hidden layer to the outputs."""
-        below = self.inputs
-        for l in range(self.net.depth):
-            below = self._layer(l, self._neuron(l, below))
-        assert isinstance(below, Layer)
-        return below
+    def __init__(self, fine: GaussianLaw, coarse: GaussianLaw, tolerance: float | None):
+        self.fine, self.coarse, self.tolerance = fine, coarse, tolerance
+        self._levels: dict[Factors | None, int] = {}
 
-    def output_cumulant(self, channels: Key, components: tuple[int, ...]) -> np.ndarray:
-        """Equation (1)."""
-        total = np.zeros(self.order + 1)
-        for block, ways in self._blocks(channels, components):
-            total += ways * self.last.cumulant(block)
-        return total
+    def __call__(
+        self, factors: Factors, degree: int
+    ) -> Float[np.ndarray, "versions choices alphas"]:
+        which = None if self.fine.joint else factors
+        if which not in self._levels:
+            self._levels[which] = self._level(factors, degree)
+        level, result = self._levels[which], []
+        for law, used in ((self.fine, level), (self.coarse, max(level - 1, 0))):
+            found = law.moments(factors, degree, used)
+            assert found is not None
+            result.append(law.derivatives(found, degree))
+        return np.stack(result)
 
-    def rounding(self, channels: Key, components: tuple[int, ...]) -> np.ndarray:
-        """What rounding may do to :meth:`output_cumulant`."""
-        total = np.zeros(self.order + 1)
-        for block, ways in self._blocks(channels, components):
-            total += ways * self.last.rounding(block)
-        return total
-
-    def _blocks(self, channels: Key, components: tuple[int, ...]) -> list[tuple[Block, int]]:
-        if len(channels) > self.order + 2:  # all of higher order, but for a bias
-            same = len(set(components)) == 1
-            return [((tuple(sorted(channels)),), 1)] if same else []
-        counts = Counter(zip(channels, components, strict=True))
-        values = sorted(counts)
-        return _output_blocks(tuple(values), tuple(counts[v] for v in values))
-
-    def _layer(self, l: int, neuron: Neuron) -> Layer:
-        """The step from hidden layer l (from 0) to the layer above."""
-        net, d = self.net, self.first.x.shape[1]
-        limit, _ = net.learning_rate_series(d)[l + 1]
-        scales = net.weight_law[l + 1], float(net.weight_std[l + 1]), float(limit.weight)
-        shift, sizes = partial(self.biases.shift, l + 1), self.biases.sizes(l + 1)
-        return Layer(neuron, *scales, shift, sizes, net.ratios[l], l + 1)
-
-    def _neuron(self, l: int, below: "_Inputs | Layer") -> Neuron:
-        """The law of one neuron of hidden layer l (from 0)."""
-        channels, order = self.channels, self.order
-        m, kernel = len(channels.values), np.zeros((len(channels), len(channels)))
-        for key in combinations_with_replacement(range(len(channels)), 2):
-            kernel[key] = kernel[key[::-1]] = below.cumulant((key,))[0]
-        exact = isinstance(below, _Inputs) and not below.expanded
-        values: tuple[int, ...] = ()
-        if not exact:
-            threshold = dependence(self.net.activation, order)
-            values, missed = independent(kernel[:m, :m], threshold)
-            self.missed = max(self.missed, missed)
-        table = _table(channels, values, below.sizes, order)
-        pivots = (*values, *range(m, len(channels)))
-        cumulants = np.zeros((order + 1, len(table)))
-        for position, block in table.blocks:
-            cumulants[:, position] = below.cumulant(_block([pivots[c] for c in k] for k in block))
-            if len(block) == 1 and len(block[0]) == 2:
-                cumulants[0, position] = 0.0  # δY is Y less its limit
-        degrees = _degrees(table, len(values))
-        most = 2 * len(channels.tangents)
-        law = self.first.gaussian(order + 2, most)
-        if law is not None and exact:
-            self.missed = max(self.missed, law.missed)
-        if not exact:
-            law = GaussianLaw(self.net, l, kernel[:m, :m], values, degrees, most)
-        moments = self._exact_moments if law is None else partial(self._refined, law, l)
-        resolution = law.resolution(max(degrees)) if law is not None and values else np.ones(0)
-        return Neuron(channels, pivots, table, cumulants, kernel, degrees, resolution, moments)
-
-    def _exact_moments(self, factors: Factors, degree: int) -> np.ndarray:
-        """E[O] over a first layer that is not Gaussian."""
-        assert degree == 0
-        estimate = self.first.moments(factors)
-        if not self.coarser:
-            return estimate.value[:, None]
-        signs = np.random.default_rng(sum(factors)).choice([-1.0, 1.0], len(estimate.value))
-        return (estimate.value + signs * estimate.error)[:, None]
-
-    def _refined(self, law: GaussianLaw, l: int, factors: Factors, degree: int) -> np.ndarray:
-        """E[∂^α O] for products of factors, at the level this run uses."""
-        which = (l, None if law.joint else factors)
-        if self.coarser:
-            level = max(self.levels[which] - 1, 0)
-        else:
-            if which not in self.levels:
-                self.levels[which] = self._level(law, l, factors, degree)
-            level = self.levels[which]
-        found = law.moments(factors, degree, level)
-        assert found is not None
-        return law.derivatives(found, degree)
-
-    def _level(self, law: GaussianLaw, l: int, factors: Factors, degree: int) -> int:
+    def _level(self, factors: Factors, degree: int) -> int:
         """The first level that agrees with the one before, or the finest feasible."""
+        law = self.fine
         aim, best, gap = self.tolerance or _AIM.get(law.rank, 1e-8), 0, np.inf
-        for level in range(1, law.levels):
+        for level in range(law.first_level, law.levels):
             found = law.gap(factors, degree, level)
             if found is None:
                 break
@@ -255,9 +262,9 @@ class _Run:
                 break
         if self.tolerance is not None and gap > self.tolerance:
             raise QuadratureError(
-                f"layer {l + 1}: Gaussian quadrature in {law.rank} dimensions reached a relative "
-                f"error of {gap:.1e}, not the {self.tolerance:.0e} asked for; pass a larger "
-                "tolerance, or None to accept it"
+                f"layer {law.layer + 1}: Gaussian quadrature in {law.rank} dimensions reached a "
+                f"relative error of {gap:.1e}, not the {self.tolerance:.0e} asked for; pass a "
+                "larger tolerance, or None to accept it"
             )
         return best
 
@@ -265,7 +272,7 @@ class _Run:
 @lru_cache(maxsize=4096)
 def _output_blocks(
     variables: tuple[tuple[int, int], ...], counts: tuple[int, ...]
-) -> list[tuple[Block, int]]:
+) -> tuple[list[Block], Float[np.ndarray, " blocks"]]:
     """The blocks of equation (1) for variables (channel, component), and how often each occurs."""
     found = []
     for parts, ways in multiset_partitions(counts):
@@ -274,7 +281,7 @@ def _output_blocks(
         ]
         if all(len(part) > 1 and len({i for _, i in part}) == 1 for part in members):
             found.append((_block([a for a, _ in part] for part in members), ways))
-    return found
+    return [block for block, _ in found], np.array([float(ways) for _, ways in found])
 
 
 def _table(channels: Channels, values: Sequence[int], sizes: Sequence[int], order: int):
