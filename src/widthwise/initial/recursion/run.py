@@ -31,6 +31,7 @@ from widthwise.initial.recursion.layer import Layer, key_sizes, weight_cumulant
 from widthwise.initial.recursion.monomials import Block, Key, Monomials, monomials
 from widthwise.initial.recursion.neuron import Neuron
 from widthwise.initial.recursion.preactivation import (
+    ROUNDING,
     Factors,
     FirstLayer,
     GaussianLaw,
@@ -159,7 +160,11 @@ class Recursion:
             law = self._first.gaussian(self.order + 2, most)
             self._missed = max(self._missed, law.missed if law is not None else 0.0)
             return law, law
-        return (GaussianLaw(self.net, l, K, values, degrees, most) for K in kernels)
+        fine, coarse = (
+            partial(GaussianLaw, self.net, l, K, values, degrees, most) for K in kernels
+        )
+        law, gap = fine(), np.abs(kernels[0] - kernels[1]).max()
+        return law, law if gap <= ROUNDING * np.abs(kernels[0]).max() else coarse()
 
     def _exact_moments(self, factors: Factors, degree: int) -> np.ndarray:
         """E[O] over a first layer that is not Gaussian, and moved by its error."""
