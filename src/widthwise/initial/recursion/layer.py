@@ -99,7 +99,8 @@ class Layer:
                 by_shape.setdefault(shape, []).append(block)
         for alike in by_shape.values():
             _remembered(store, compute, alike + self._neighbours(alike[0]))
-        return np.stack([store[block] for block in blocks], -1)
+        found = np.array([store[block] for block in blocks])
+        return found.transpose(*range(1, found.ndim), 0)
 
     def _neighbours(self, block: Block) -> list[Block]:
         """The other blocks of a shape, where they cost next to nothing: they are asked next."""
@@ -250,10 +251,14 @@ def _remembered(
     missing = [item for item in dict.fromkeys(items) if item not in store]
     if missing:
         values = compute(missing)
-        store.update(zip(missing, np.moveaxis(values, axis, 0), strict=True))
+        first = (
+            values.swapaxes(0, 1) if axis == 1 else values.transpose(-1, *range(values.ndim - 1))
+        )
+        store.update(zip(missing, first, strict=True))
         if len(missing) == len(items):
             return values
-    return np.stack([store[item] for item in items], axis)
+    kept = np.array([store[item] for item in items])
+    return kept.swapaxes(0, 1) if axis == 1 else kept.transpose(*range(1, kept.ndim), 0)
 
 
 def _chosen(every: Sequence[tuple], part: tuple[int, ...]) -> list:
