@@ -58,3 +58,18 @@ def test_equal_to_hermite_moments_where_those_keep_their_digits(rank, step):
 
     moments = hermite_moments(values, L, degree, NestedRule((), step, reach(8)))
     assert found == pytest.approx(to_derivatives(moments, L, degree)[0], abs=1e-12)
+
+
+SMOOTH = {"tanh(8z)": lambda z: jnp.tanh(8 * z), "exp": jnp.exp, "gelu": jax.nn.gelu}
+KINKED = {
+    "relu": lambda z: jnp.where(z > 0, z, 0.0),
+    "clip": lambda z: jnp.clip(z, -1, 1),
+    "z|z|": lambda z: z * jnp.abs(z),
+    "elu": jax.nn.elu,
+}
+
+
+@pytest.mark.parametrize("std", [0.2, 1.7])
+def test_a_kink_is_noticed_where_derivatives_pass_it_over(std):
+    assert all(taylor.differentiates(function, std, 6) for function in SMOOTH.values())
+    assert not any(taylor.differentiates(function, std, 6) for function in KINKED.values())

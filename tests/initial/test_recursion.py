@@ -243,3 +243,25 @@ def test_heavy_tails_of_the_first_layer_are_not_cut_off():
 def test_monomials_of_a_high_order_are_told_apart():
     table = monomials(tuple((0,) * r for r in range(2, 19)), ((),), 16)
     assert (table.find(table.members) == np.arange(len(table))).all()
+
+
+def test_an_undeclared_kink_costs_digits_and_says_so():
+    """Inputs close enough for derivatives of φ, which pass over a kink."""
+    x, points = [[1.0, 0.2], [0.9, 0.4]], (0, 0, 1, 1)
+
+    def series(kinks):
+        activation = ww.activations.get(lambda z: jnp.clip(z, -1, 1), kinks=kinks)
+        return ww.output_cumulants(ww.MLP(2, activation, 1.4), x, 4).cumulant(points)
+
+    known, found = series((-1.0, 1.0)), series(())
+    gap = np.abs(found.coefficients - known.coefficients)
+    assert (gap <= found.error + known.error).all()
+    assert (found.error <= 1e-3).all()
+
+
+@pytest.mark.parametrize(
+    "function", [ww.output_cumulants, ww.ntk_statistics, ww.kernel_corrections]
+)
+def test_what_is_not_a_network_is_refused(function, unchecked):
+    with pytest.raises(ValueError, match=r"net must be a widthwise\.MLP.*got 'relu'"):
+        function("relu", [[1.0]])

@@ -22,10 +22,13 @@ from jax.experimental.jet import jet
 from jaxtyping import Float, Int
 
 from widthwise.algebra.gaussian import trapezoid_line
+from widthwise.algebra.hermite import reach
 
 Function = Callable[..., jax.Array]
 _SMALLEST_PIECE, _LARGEST_PIECE = 256, 1 << 16
 _NODES_AT_ONCE = 20_000
+_BESIDE = 0.37  # of the deviation: no symmetry of φ hides a kink there
+_AGREE = 1e-7
 
 
 @lru_cache(maxsize=64)
@@ -69,6 +72,27 @@ def taylor_coefficients(
     pieces = [np.asarray(run(piece)) for piece in padded.reshape(-1, size)]
     scale = np.array([1.0 / factorial(k) for k in range(degree + 1)])
     return np.concatenate(pieces, 1)[:, : len(z)] * scale[:, None]
+
+
+@lru_cache(maxsize=256)
+def differentiates(function: Function, std: float, degree: int) -> bool:
+    """Whether E φ^(k)(z), z ~ N(0, std²) about a point beside 0, is what Hermite moments say.
+
+    It is not where φ has a kink or a jump: the derivatives taken at points know nothing of it.
+    """
+    u, weights = trapezoid_line(1 / 64, reach(degree))
+    z = std * (u + _BESIDE)
+    taylor = taylor_coefficients(function, z, degree) @ weights
+    value = np.asarray(function(z))
+    he = [np.ones_like(u), u]
+    for k in range(1, degree):
+        he.append(u * he[k] - k * he[k - 1])
+    scale = np.sqrt([float(factorial(k)) for k in range(degree + 1)])
+    gaps = (
+        taylor * std ** np.arange(degree + 1) * scale
+        - (he[: degree + 1] @ (weights * value)) / scale
+    )
+    return bool(np.abs(gaps).max() <= _AGREE * np.sqrt(weights @ value**2))
 
 
 def power_coefficients(

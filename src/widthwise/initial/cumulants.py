@@ -11,7 +11,7 @@ from widthwise._vocabulary import ArrayLike, Points
 from widthwise.algebra.series import Series
 from widthwise.initial.recursion import Recursion, symmetric_readout, vanishes
 from widthwise.initial.shallow import ShallowCumulants
-from widthwise.model.architecture import MLP
+from widthwise.model.architecture import MLP, require_network
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,6 +154,7 @@ def output_cumulants(
         array([ 0.,  0., 18.,  0., 36.])
     """
     checks.require_x64()
+    require_network(net)
     x = np.asarray(checks.points(x))
     allowed = None if tolerance is None else checks.positive(tolerance, "tolerance")
     ratio = None if input_ratio is None else checks.positive(input_ratio, "input_ratio")

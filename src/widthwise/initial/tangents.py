@@ -28,7 +28,7 @@ from widthwise import _checks as checks
 from widthwise._vocabulary import ArrayLike, Points
 from widthwise.algebra.series import Series
 from widthwise.initial.recursion import Recursion, symmetric_readout, vanishes
-from widthwise.model.architecture import MLP
+from widthwise.model.architecture import MLP, require_network
 
 Pair = tuple[int, int]
 
@@ -227,6 +227,7 @@ def ntk_statistics(
         array([  0.,   0., 232.,   0., 452.])
     """
     checks.require_x64()
+    require_network(net)
     x = np.asarray(checks.points(x))
     allowed = None if tolerance is None else checks.positive(tolerance, "tolerance")
     ratio = None if input_ratio is None else checks.positive(input_ratio, "input_ratio")

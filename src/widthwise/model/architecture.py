@@ -286,6 +286,12 @@ class MLP(eqx.Module):
         return numerator / self.bias_std[layer] ** 2 if self.has_bias(layer) else 0.0
 
 
+def require_network(net: object) -> None:
+    """Raise ``ValueError`` unless ``net`` is an :class:`MLP`."""
+    if not isinstance(net, MLP):
+        raise ValueError(f"net must be a widthwise.MLP, such as MLP(depth=2), got {net!r}")
+
+
 def _per_layer(value: object, layers: int, name: str) -> tuple:
     if isinstance(value, str | dict | Law) or not isinstance(value, Sequence):
         return (value,) * layers

@@ -43,6 +43,7 @@ _PIECES = (1 << 10, 1 << 13, 1 << 16)  # sizes at which activations are compiled
 _NOTHING = 1e-15  # and below this is
 _MOST_LOSS = 1e4  # how much rounding Hermite moments may be enlarged by
 _MOST_DIFFERENTIATED = 3
+_TRIED = 6  # derivatives that are compared with Hermite moments before derivatives are taken
 _FARTHEST = 60.0
 _TAIL = 39.0  # natural logarithm of what a tail may weigh: 1e-17
 
@@ -157,8 +158,10 @@ class GaussianLaw:
     def _differentiated(self, degree: int) -> bool:
         """Whether derivatives of φ are taken instead of Hermite moments."""
         independent_inputs = self.rank == len(self.rows) <= _MOST_DIFFERENTIATED
-        smooth = self.activation.smooth and independent_inputs
-        return smooth and self.loss(degree) > _MOST_LOSS
+        if not (self.activation.smooth and independent_inputs and self.loss(degree) > _MOST_LOSS):
+            return False
+        function, most = self.activation.function, min(degree, _TRIED)
+        return all(taylor.differentiates(function, float(std), most) for std in self.std)
 
     @cached_property
     def joint(self) -> bool:

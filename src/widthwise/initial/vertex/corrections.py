@@ -14,7 +14,7 @@ from widthwise.algebra.gaussian import Estimate
 from widthwise.initial.vertex import forms
 from widthwise.initial.vertex.layers import Passes
 from widthwise.initial.vertex.neurons import Sampling
-from widthwise.model.architecture import MLP
+from widthwise.model.architecture import MLP, require_network
 
 MOST_POINTS = 40
 _FEW = 4
@@ -230,6 +230,7 @@ def kernel_corrections(
         -0.311677
     """
     checks.require_x64()
+    require_network(net)
     x = np.asarray(checks.points(x))
     samples = checks.positive_integer(samples, "samples")
     if tolerance is not None:
