@@ -89,7 +89,8 @@ class Recursion:
             return Estimate(*np.zeros((2, self.order + 1)))
         fine, coarse = (self._last.cumulants(blocks) @ ways).T
         rounding = self._last.roundings(blocks) @ ways
-        missed = len(channels) * self._missed * np.abs(fine).max() * (fine != 0)
+        size = np.maximum.accumulate(np.abs(fine))
+        missed = len(channels) * self._missed * size * (fine != 0)
         return Estimate(fine, 5 * np.abs(fine - coarse) + rounding + missed)
 
     def _blocks(self, channels: Key, components: tuple[int, ...]) -> tuple[list[Block], np.ndarray]:
