@@ -41,7 +41,7 @@ def exact_width(activation, law, metric, tolerance, start):
 @pytest.mark.parametrize("metric", ["wasserstein", "kolmogorov"])
 def test_at_the_width_returned_the_exact_distance_is_the_tolerance(activation, law, metric):
     """Within 10 % from width 15 on, where one neuron more is below 10 %; usually within 1 %."""
-    for tolerance in (0.03, 0.01, 0.003, 0.001, 1e-4):
+    for tolerance in (0.03, 0.01, 0.001):
         need = ww.required_width(shallow(activation, law), X, tolerance, metric)
         if 15 <= need.width < 3e6:
             assert not need.warnings
@@ -54,7 +54,7 @@ def test_at_the_width_returned_the_exact_distance_is_the_tolerance(activation, l
 
 @pytest.mark.parametrize(("activation", "law"), SHALLOW)
 @pytest.mark.parametrize("metric", ["wasserstein", "kolmogorov"])
-@pytest.mark.parametrize("tolerance", [0.1, 0.03, 0.01, 0.003])
+@pytest.mark.parametrize("tolerance", [0.1, 0.01])
 def test_the_exact_width_lies_in_the_interval(activation, law, metric, tolerance):
     """Small widths too, where the series is at its end; there the answer carries a warning."""
     need = ww.required_width(shallow(activation, law), X, tolerance, metric)
@@ -180,7 +180,7 @@ def test_width_grows_with_the_depth_and_does_not_depend_on_how_large_it_is():
 
 def test_the_worst_point_decides_and_every_point_is_what_it_is_alone():
     x = np.random.default_rng(3).normal(size=(4, 3))
-    for net in (ww.MLP(2, "gelu", 1.5), ww.MLP.like_torch(2, "gelu"), ww.MLP.like_flax(1)):
+    for net in (ww.MLP(2, "gelu", 1.5), ww.MLP.like_torch(2, "gelu"), ww.MLP.like_flax(2, "tanh")):
         need = ww.required_width(net, x, 1e-4, "kolmogorov")
         alone = [ww.required_width(net, x[[i]], 1e-4, "kolmogorov") for i in range(len(x))]
         assert list(need.widths) == [a.width for a in alone]
@@ -215,7 +215,7 @@ def test_points_of_one_law_are_computed_once(monkeypatch):
 def test_directions():
     x = np.array([[1.0, 0.0, 0.2], [0.8, 0.6, -0.4]])
     skewed = ("gaussian", "exponential")
-    for net in (ww.MLP(1, "gelu", 1.3, 0.1, skewed), ww.MLP(2, "relu", 1.4)):
+    for net in (ww.MLP(1, "erf", 1.3, 0.1, skewed), ww.MLP(2, "relu", 1.4)):
         alone = ww.required_width(net, x, 0.01)
         same = ww.required_width(net, x, 0.01, directions=np.eye(2))
         assert list(same.widths) == list(alone.widths)
