@@ -37,10 +37,11 @@ def picture(path: Path) -> None:
             needs = [ww.required_width(net, X, tolerance) for net in nets]
             width = np.array([need.width for need in needs])
             open_ = np.abs(np.array([need.uncertainty for need in needs]).T - width)
-            axes.errorbar(DEPTHS, width, open_, color=color, marker=marker, ms=4.5, lw=1.4, ls=style,
-                          capsize=2, label=f"{label}, {100 * tolerance:g} %")  # fmt: skip
+            look = {"color": color, "marker": marker, "ms": 4.5, "lw": 1.4, "ls": style}
+            name = f"{label}, {100 * tolerance:g} %"
+            axes.errorbar(DEPTHS, width, open_, capsize=2, label=name, **look)
     axes.set(yscale="log", xlabel="hidden layers", ylabel="required width n", xticks=DEPTHS)
-    axes.set_title("Width for a Wasserstein-1 distance of 1 % or 0.1 % of the output's std", size=10)
+    axes.set_title("Width for a Wasserstein-1 distance of 1 % or 0.1 % of the std", size=10)
     axes.grid(alpha=0.3, which="major")
     axes.legend(ncols=2, fontsize=9, frameon=False)
     axes.spines[["top", "right"]].set_visible(False)

@@ -71,7 +71,7 @@ def _real_parts(weights: Weights) -> np.ndarray:
     right[-1, -1] = a[d]
     left[-1] *= a[d]
     left[-1] -= np.sqrt(d) * a[:d]
-    alpha, beta = scipy.linalg.eigvals(left, right, homogeneous_eigvals=True)
+    alpha, beta = np.asarray(scipy.linalg.eigvals(left, right, homogeneous_eigvals=True))
     near = np.abs(alpha) < _FAR * np.abs(beta)
     return np.sort((alpha[near] / beta[near]).real)
 

@@ -94,7 +94,7 @@ def required_width(
         raise ValueError(f"order must be at least 2, where the first correction is, got {order}")
     c = output_cumulants(net, x, order, input_ratio=input_ratio)
     if directions is None:
-        rows, of = _distinct(net, c.x)
+        rows, of = _distinct(net, np.asarray(c.x))
         asked = projections(c, np.eye(len(c.x))[rows])
     else:
         asked = projections(c, _directions(directions, len(c.x)))
