@@ -1,6 +1,6 @@
 """The picture of required width against depth in docs/width.md.
 
-python benchmarks/required_width.py [docs/assets/required-width.svg]
+python docs/figures/required_width.py [docs/assets/required-width.svg]
 
 One input with |x|²/d = 1, Gaussian weights in all layers, weights and biases that keep the signal
 alive with depth: relu at its critical scale, tanh and gelu near theirs. Bars are the interval that
