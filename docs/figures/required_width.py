@@ -18,7 +18,7 @@ import widthwise as ww
 
 jax.config.update("jax_enable_x64", True)
 
-OUTPUT = Path(__file__).parents[1] / "docs" / "assets" / "required-width.svg"
+OUTPUT = Path(__file__).parents[1] / "assets" / "required-width.svg"
 DEPTHS = tuple(range(1, 13))
 NETWORKS = {
     "GELU": ("gelu", 1.4, 0.1, "#d55e00", "^"),

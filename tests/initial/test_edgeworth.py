@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 from scipy.special import gammaln, kv
-from scipy.stats import binom
+from scipy.stats import binom, norm
 
 import widthwise as ww
 
@@ -115,9 +115,82 @@ def test_direction_contracts_the_joint_cumulants():
         assert abs(law.cdf(z, 6) - measured) < 4 * error + 2e-3
 
 
+@pytest.mark.parametrize("ratios", [(1.0,), (1.0, 2.0), (1.0, 0.5, 2.0)])
+def test_the_first_correction_of_linear_priors(ratios):
+    """φ(h)[1 + ¼ Σ 1/n_l (h⁴ − 6h² + 3)] for bias-free linear networks of unit variance."""
+    net = ww.MLP(len(ratios), "identity", ratios=ratios)
+    law = ww.edgeworth(ww.output_cumulants(net, [[1.0]], order=2))
+    h, n = np.linspace(-4, 4, 33), 24
+    total = sum(1 / width for width in net.widths(n))
+    expected = norm.pdf(h) * (1 + total / 4 * (h**4 - 6 * h**2 + 3))
+    assert np.abs(law.pdf(h, n) - expected).max() < 1e-14
+
+
+def test_several_components_at_one_point():
+    net = ww.MLP(1, "identity", outputs=3)
+    c = ww.output_cumulants(net, [[1.0]], order=4)
+    one = ww.edgeworth(c, components=2)
+    assert np.abs(one.cumulants - ww.edgeworth(c).cumulants).max() == 0.0
+    # any unit vector of exchangeable Gaussian-readout outputs has the same law
+    v = np.array([2.0, -1.0, 2.0]) / 3
+    turned = ww.edgeworth(c, (0, 0, 0), v, components=(0, 1, 2))
+    assert turned.pdf(Z, 20) == pytest.approx(one.pdf(Z, 20), abs=1e-13)
+
+
+def test_expectations_are_integrals_of_the_density():
+    net = ww.MLP(2, "gelu", 1.4, 0.1, ["gaussian", "gaussian", "exponential"])
+    law, n = ww.edgeworth(ww.output_cumulants(net, [[1.0, 0.3]], order=4)), 40
+    z = np.linspace(-14, 14, 40_001) * law.std
+    for fn, kinks in ((np.tanh, ()), (lambda z: np.exp(0.5 * z), ()), (np.abs, (0.0,))):
+        for order in (0, 1, 4):
+            found = law.expectation(fn, n, order, kinks)
+            direct = np.trapezoid(fn(z) * law.pdf(z, n, order), z)
+            assert found.value == pytest.approx(direct, abs=1e-9 if not kinks else 1e-7)
+            assert found.series.error.max() < 1e-9
+    moments = law.moments(n)
+    for r in range(8):
+        assert moments[r] == pytest.approx(
+            np.trapezoid(z**r * law.pdf(z, n), z), rel=1e-8, abs=1e-9
+        )
+    assert law.expectation(lambda z: z**6, n).value == pytest.approx(moments[6], rel=1e-10)
+
+
+def test_the_error_of_an_expectation_covers_the_exact_value():
+    """E cos of the linear prior of width n: (1 + 1/n)^{−n/2}."""
+    law = linear_law(8)
+    for n in (6, 12, 50):
+        exact = (1 + 1 / n) ** (-n / 2)
+        for order in (0, 2, 4, 6, 8):
+            e = law.expectation(np.cos, n, order)
+            assert abs(e.value - exact) < 1.5 * e.error
+            # after the last order the smallest term is all that is known of the next one
+            assert e.error < (4 if order < 8 else 100) * abs(e.value - exact)
+
+
+def test_a_lattice_has_smooth_expectations_but_no_density():
+    net = ww.MLP(1, "sign", weight_law=["gaussian", "rademacher"])
+    law, n = ww.edgeworth(ww.output_cumulants(net, [[1.0]], order=4)), 16
+    steps = (2 * np.arange(n + 1) - n) / np.sqrt(n)
+    exact = binom.pmf(np.arange(n + 1), n, 0.5) @ np.tanh(steps) ** 2
+    errors = [
+        abs(law.expectation(lambda z: np.tanh(z) ** 2, n, k).value - exact) for k in (0, 2, 4)
+    ]
+    assert errors[1] < errors[0] / 10
+    assert errors[2] < errors[1] / 2
+    for ask in (lambda: law.pdf(0.0, n), lambda: law.cdf(0.0, n), lambda: law.ppf(0.5, n)):
+        with pytest.raises(ValueError, match=r"lattice.*Cramér"):
+            ask()
+    with pytest.raises(ValueError, match="lattice"):
+        law.expectation(np.abs, n, kinks=(0.0,))
+
+
 def test_bad_input_says_what_to_do():
     c = ww.output_cumulants(ww.MLP(1, "tanh"), [[1.0], [0.0]])
-    with pytest.raises(ValueError, match="direction must give one number per point"):
+    with pytest.raises(ValueError, match="direction must hold one finite number per output"):
+        ww.edgeworth(c, points=(0, 1), direction=(1.0,))
+    with pytest.raises(ValueError, match="direction must not be 0"):
+        ww.edgeworth(c, points=(0,), direction=(0.0,))
+    with pytest.raises(ValueError, match="variance of coordinate 1 is 0"):
         ww.edgeworth(c, points=(0, 1))
     with pytest.raises(ValueError, match="limiting variance"):
         ww.edgeworth(c, points=(1,))

@@ -122,9 +122,10 @@ class _Study:
         """The corrected law of the chosen output, where the theory covers the network."""
         cumulants = output_cumulants(self.net, self.x[[self.point]], self.spec.study.order)
         try:
-            return edgeworth(cumulants)
+            law = edgeworth(cumulants)
         except ValueError:  # the limit is not Gaussian (an output bias), or a law lacks a moment
             return None
+        return law if isinstance(law, Edgeworth) and not law.lattice else None
 
     def _fourth_cumulant_series(self) -> Series | None:
         """κ₄ of the chosen output to 1/n², or to 1/n if the laws lack the moments for that."""

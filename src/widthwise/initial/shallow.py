@@ -12,13 +12,14 @@ fan-in. The cumulant on the right comes from the moments E[∏W] E[∏h] by set 
 (:mod:`widthwise.algebra.partitions`).
 """
 
+import math
 from collections import Counter
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 
 from widthwise.algebra.gaussian import Estimate
-from widthwise.algebra.partitions import mobius, set_partitions
+from widthwise.algebra.partitions import mobius, multiset_partitions
 from widthwise.limit import first_layer
 from widthwise.limit.layer import require_moments
 from widthwise.model.architecture import MLP
@@ -43,21 +44,27 @@ class ShallowCumulants:
     def cumulant(self, points: tuple[int, ...], components: tuple[int, ...]) -> Estimate:
         """The coefficient of n^{1−r/2} in the joint cumulant, without the output bias."""
         net, r = self.net, len(points)
-        law = net.weight_law[1]
+        counts = Counter(zip(points, components, strict=True))
+        variables = tuple(counts)
+
+        @cache
+        def factor(part: tuple[int, ...]) -> tuple[float, Estimate | None]:
+            block = [v for v, count in zip(variables, part, strict=True) for _ in range(count)]
+            weight = _weight_moment(net.weight_law[1], [component for _, component in block])
+            return weight, self.moment(tuple(sorted(row for row, _ in block))) if weight else None
+
         total, error = 0.0, 0.0
-        for partition in set_partitions(r):
-            factors = [
-                (_weight_moment(law, [components[i] for i in block]),
-                 self.moment(tuple(sorted(points[i] for i in block))))
-                for block in partition
-            ]  # fmt: skip
-            if all(weight for weight, _ in factors):
-                term = mobius(len(partition)) * np.prod([w * h.value for w, h in factors])
-                total += term
-                sizes = [abs(h.value) for _, h in factors]
-                for i, (_, h) in enumerate(factors):
-                    others = np.prod([w for w, _ in factors]) * np.prod(sizes[:i] + sizes[i + 1 :])
-                    error += abs(mobius(len(partition)) * others) * h.error
+        for parts, ways in reversed(multiset_partitions(tuple(counts.values()))):
+            factors = [factor(part) for part in parts]
+            moments = [h for weight, h in factors if weight and h is not None]
+            if len(moments) == len(parts):
+                weight = ways * mobius(len(parts)) * math.prod(w for w, _ in factors)
+                values = [float(h.value) for h in moments]
+                total += weight * math.prod(values)
+                sizes = [abs(value) for value in values]
+                for i, h in enumerate(moments):
+                    others = math.prod(sizes[:i]) * math.prod(sizes[i + 1 :])
+                    error += abs(weight) * others * float(h.error)
         scale = net.weight_std[1] ** r * net.ratios[0] ** (1 - r / 2)
         return Estimate(np.asarray(scale * total), np.asarray(abs(scale) * error))
 

@@ -50,20 +50,39 @@ class ExactBounded:
         """κ_r of the output: r = 2, 3, 4; 6 for Gaussian last weights."""
         return self._cumulants[r]
 
+    def expectation(self, function):
+        """E F(S), S = σ_b² + σ_w² M₂ the conditional variance of the outputs (Gaussian readout).
+
+        Args:
+            function: F, smooth; maps variances (k,) to values (k,).
+        """
+        values = function(self.sb[-1] + self.sw[-1] * _S)[:, None]
+        return float(self._pulled_back(values, self.net.depth)[0, 0])
+
+    def _pulled_back(self, functions, layers):
+        """E F_k over the given number of layers, F_k tabled on the values of the last variance."""
+        for l in range(layers, 0, -1):
+            fitted = np.linalg.lstsq(_BASIS, functions, None)[0]
+            functions = np.array([self._waves(k, self.widths[l - 1]) for k in self._grid(l - 1)])
+            functions = functions @ fitted
+        return functions
+
+    def _grid(self, l):
+        """The values that the variance in hidden layer l can take."""
+        return self.sb[l] + self.sw[l] * _S if l else np.array([self.first])
+
     def _means(self):
         """E M₂, E M₂², E M₂³, E M₃, E M₄ over the networks."""
-        depth, K = self.net.depth, np.array([self.first])
-        grids = [K, *(self.sb[l] + self.sw[l] * _S for l in range(1, depth))]
-        g = {p: self._phi(np.sqrt(grids[-1])[:, None] * _U) ** p @ _W for p in (2, 3, 4, 6)}
+        depth = self.net.depth
+        g = {
+            p: self._phi(np.sqrt(self._grid(depth - 1))[:, None] * _U) ** p @ _W
+            for p in (2, 3, 4, 6)
+        }
         n = self.widths[-1]
         square = (g[4] + (n - 1) * g[2] ** 2) / n
         cube = (g[6] + 3 * (n - 1) * g[4] * g[2] + (n - 1) * (n - 2) * g[2] ** 3) / n**2
         functions = np.stack([g[2], square, cube, g[3], g[4]], 1)
-        for l in range(depth - 1, 0, -1):
-            fitted = np.linalg.lstsq(_BASIS, functions, None)[0]
-            functions = np.array([self._waves(k, self.widths[l - 1]) for k in grids[l - 1]])
-            functions = functions @ fitted
-        return functions[0]
+        return self._pulled_back(functions, depth - 1)[0]
 
     def _waves(self, K, n):
         """E cos(ωS_n), E sin(ωS_n) at all frequencies, given K."""
