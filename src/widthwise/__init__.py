@@ -2,8 +2,8 @@
 
 Read the names in this order: choose a network (``MLP``, ``laws``, ``activations``), see its
 infinite width (``limit_kernels``, ``linear_flow``), its corrections at initialization
-(``output_cumulants``, ``edgeworth``, ``kernel_corrections``), and real networks (``simulate``,
-``empirical_ntk``).
+(``output_cumulants``, ``edgeworth``, ``kernel_corrections``) and the laws known exactly there
+(``exact_law``), and real networks (``simulate``, ``empirical_ntk``).
 """
 
 from widthwise.model import activations as activations
@@ -21,6 +21,8 @@ from widthwise.initial.tangents import NTKStatistics as NTKStatistics
 from widthwise.initial.tangents import ntk_statistics as ntk_statistics
 from widthwise.initial.edgeworth import Edgeworth as Edgeworth
 from widthwise.initial.edgeworth import edgeworth as edgeworth
+from widthwise.initial.exact import ExactLaw as ExactLaw
+from widthwise.initial.exact import exact_law as exact_law
 from widthwise.initial.vertex import KernelCorrections as KernelCorrections
 from widthwise.initial.vertex import kernel_corrections as kernel_corrections
 from widthwise.finite.ntk import empirical_ntk as empirical_ntk
