@@ -58,7 +58,7 @@ def merged(positions: np.ndarray, masses: np.ndarray) -> Atoms:
     first = np.ones(len(positions), dtype=bool)
     first[1:] = np.diff(positions) > tolerance
     index = np.cumsum(first, dtype=int) - 1
-    return Atoms(positions[first], np.bincount(index, masses))
+    return Atoms(positions[first], np.bincount(index, masses).astype(float))
 
 
 def power(one: Atoms, n: int) -> Atoms | None:

@@ -17,7 +17,7 @@ it has where every source of z is discrete.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -53,6 +53,7 @@ class Features:
     transform: Callable[[np.ndarray, np.ndarray], Feature]
     line: bool
     wide: Callable[[float], tuple[np.ndarray, np.ndarray]] | None
+    error: float
     known: list[Feature] = field(default_factory=list)
 
     def level(self, number: int) -> Feature | None:
@@ -94,7 +95,7 @@ def features(net: MLP, x: np.ndarray, V: np.ndarray) -> Features:
         flat = flat_pieces(net.activation, z).all(1)
         return Feature(values, weights, flat | discrete)
 
-    line, wide = False, None
+    line, wide, error = False, None, 0.0
     if not reduced.sources or not np.any(reduced.coefficients):
         made = iter([(np.zeros((1, len(leaders))), np.ones(1))])
     elif reduced.sources == 1 and not reduced.laws[0].discrete:
@@ -107,13 +108,13 @@ def features(net: MLP, x: np.ndarray, V: np.ndarray) -> Features:
         few = reduced.atoms <= rules.MOST_ATOMS
         one = len(leaders) == 1
         sources = reduced.continuous
-        if few and (sources <= (2 if one else 3) or (not kinks and not one and sources <= 6)):
+        if few and (sources <= (0 if one else 3) or (not kinks and not one and sources <= 6)):
             made = _few(reduced, kinks)
         elif one and sources:
-            made, line = _density(reduced, kinks), True
+            (made, error), line = _density(reduced, kinks), True
         else:
             made = _random(reduced)
-    return Features(made, transform, line, wide)
+    return Features(made, transform, line, wide, error)
 
 
 def flat_pieces(activation: Activation, z: np.ndarray) -> np.ndarray:
@@ -175,7 +176,8 @@ def _few(reduced: Projection, kinks: tuple[float, ...]) -> Iterator:
         yield rule.nodes @ reduced.coefficients.T, rule.weights
 
 
-def _density(reduced: Projection, kinks: tuple[float, ...]) -> Iterator:
+def _density(reduced: Projection, kinks: tuple[float, ...]) -> tuple[Iterator, float]:
+    """Panels under the density of one preactivation, and the probability they may misplace."""
     row = reduced.coefficients[0]
     std = float(np.linalg.norm(row))
 
@@ -186,20 +188,25 @@ def _density(reduced: Projection, kinks: tuple[float, ...]) -> Iterator:
         return value
 
     law = spectrum.spectrum(characteristic, std, 4096 / std)
-    low = sum(
-        min(c * edge for edge in law.support) for c, law in zip(row, reduced.laws, strict=True)
-    )
-    high = sum(
-        max(c * edge for edge in law.support) for c, law in zip(row, reduced.laws, strict=True)
-    )
-    edges = std * np.linspace(-14, 14, 57)
-    edges = np.union1d(
-        edges[(edges > low) & (edges < high)], np.clip([low, high], -14 * std, 14 * std)
-    )
-    edges = np.union1d(edges, [k for k in kinks if edges[0] < k < edges[-1]])
-    for z, w in _panels(edges):
-        weights = w * law.density(z)
-        yield z[:, None], weights
+    ends = np.array([np.sort(c * np.array(law.support)) for c, law in zip(row, reduced.laws, strict=True)])
+    low, high = np.clip(ends.sum(0), -14 * std, 14 * std)
+    edges = np.union1d(std * np.linspace(-14, 14, 57), [*kinks, *_corners(ends)])
+    edges = np.union1d(edges[(edges > low) & (edges < high)], [low, high])
+    z, w = next(_panels(edges))
+    error = float(w @ law.density_error(z))
+
+    def made() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for z, w in _panels(edges):
+            yield z[:, None], w * law.density(z)
+
+    return made(), error
+
+
+def _corners(ends: np.ndarray) -> list[float]:
+    """Where a sum of few bounded sources has a density that is not smooth."""
+    if not np.isfinite(ends).all() or len(ends) > 5:
+        return []
+    return [float(sum(choice)) for choice in product(*ends)]
 
 
 def _random(reduced: Projection) -> Iterator:

@@ -46,7 +46,7 @@ class ExactLaw(abc.ABC):
 
     def cdf(self, z: ArrayLike) -> np.ndarray:
         """P(Z ≤ z), atoms included, an array of the shape of z."""
-        return np.clip(self._on_flat(self._distribution, z), 0.0, 1.0)
+        return np.asarray(np.clip(self._on_flat(self._distribution, z), 0.0, 1.0))
 
     def pdf_error(self, z: ArrayLike) -> np.ndarray:
         """The estimated absolute error of ``pdf`` at each z."""
@@ -161,8 +161,8 @@ class ExactLaw(abc.ABC):
         return np.asarray(function(values.ravel()), dtype=float).reshape(values.shape)
 
 
-def moments(cumulants: list[float]) -> list[float]:
-    """μ_0 … μ_r from κ_0 … κ_r: μ_r = Σ_j C(r−1, j−1) κ_j μ_{r−j}."""
+def moments(cumulants: list) -> list:
+    """μ_0 … μ_r from κ_0 … κ_r (numbers or arrays): μ_r = Σ_j C(r−1, j−1) κ_j μ_{r−j}."""
     mu = [1.0]
     for r in range(1, len(cumulants)):
         binomial = 1

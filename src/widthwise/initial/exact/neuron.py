@@ -24,7 +24,8 @@ _OCTAVES = 13
 _SETTLED = 3e-15
 _NEGLIGIBLE = 1e-17
 _NOISE = 1e-13
-_LEAST_OCTAVES = 7
+_LEAST_OCTAVES = 6
+_LEAST_SLOW_OCTAVES = 3
 _FIRST_OCTAVES = 5
 _UNSETTLED = 1e-12
 _MOST_NODES = 1 << 16
@@ -141,19 +142,23 @@ def prepare(features: Features, law: Law, n: int) -> Neuron:
     first = features.level(0)
     assert first is not None
     rms = math.sqrt(first.weights @ np.square(first.values).sum(1))
+    if rms == 0:
+        silent = Octave(1e4, first.values, first.weights, 0.0)
+        return Neuron(law, (silent,), _atoms(first, law), features)
     still = _atoms(first, law).mass
+    least = _LEAST_SLOW_OCTAVES if increments.noise(law) else _LEAST_OCTAVES
     octaves: list[Octave] = []
     level, end = 0, 1 / rms
     while len(octaves) < _OCTAVES:
         probes = end * np.array([0.53, 0.64, 0.76, 0.87, 0.99])
         octave, level, size = _octave(features, law, n, probes, level, end)
-        effect = n * octave.error * size ** (n - 1)
+        effect = n * (octave.error - features.error) * size ** (n - 1)
         left = abs(size**n - still**n)
         reach = end * rms * math.sqrt(n)
         if len(octaves) >= _FIRST_OCTAVES and effect * reach > max(_UNSETTLED, 1e-7 * left):
             break
         octaves.append(octave)
-        if len(octaves) >= _LEAST_OCTAVES and left < _NEGLIGIBLE:
+        if len(octaves) >= least and left < _NEGLIGIBLE:
             break
         end *= 2
     return Neuron(law, tuple(octaves), _atoms(features.known[-1], law), features)
@@ -198,7 +203,7 @@ def _octave(
             break
         before = gap
     missing = abs(float(coarse.weights.sum()) - 1)
-    error = gap + (missing if missing > 1e-14 else 0.0)
+    error = gap + features.error + (missing if missing > 1e-14 else 0.0)
     return Octave(end, *now, error), max(level - 1, 0), float(np.abs(1 + value).max())
 
 

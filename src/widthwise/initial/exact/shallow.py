@@ -218,6 +218,11 @@ def shallow_law(net: MLP, x: np.ndarray, V: np.ndarray, width: int) -> ShallowLa
     std = float(net.bias_std[1]) if net.has_bias(1) else 0.0
     coefficients = std * V.sum(0)
     bias = Bias(net.bias_law[1], coefficients[coefficients != 0])
+    if not neuron.variance and not bias.std:
+        raise ValueError(
+            "the outputs do not vary in this direction: every feature is 0 (an input of 0, or a "
+            "direction that cancels) and there is no output bias"
+        )
     scale = float(net.weight_std[1]) / np.sqrt(neurons)
     scaled = Atoms(scale * neuron.atoms.positions, neuron.atoms.masses)
     around = Atoms(np.zeros(1), np.ones(1)) if bias.gaussian else bias.atoms()

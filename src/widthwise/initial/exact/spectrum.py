@@ -8,7 +8,8 @@ mass and variance,
 
 the difference is smooth at t = 0. f is resolved on panels of t that halve where they must, on each
 a Legendre series whose Fourier integral is exact at every z, however fast e^{−itz} turns
-(:mod:`widthwise.model.laws._panels`); T is where f has become negligible. Where it decays like a power of t (few neurons, or a density with a singularity) it is cut off smoothly,
+(:mod:`widthwise.model.laws._panels`); T is where f has become negligible. Where f decays like a
+power of t (few neurons, or a density with a singularity) it is cut off smoothly,
 
     f(t) w_T(t),    w_T = 1 up to T/4 and 0 at T, to rounding, and smooth,
 
