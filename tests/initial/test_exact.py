@@ -84,7 +84,9 @@ def test_cdf_is_the_integral_of_the_density_and_counts_the_dead_neurons():
     law = ww.exact_law(ww.MLP(1, "relu", weight_std=(1.0, 2**0.5)), [[1.0]], 5)
     assert law.atoms.positions == pytest.approx([0.0])
     assert law.atoms.masses == pytest.approx([1 / 32], abs=1e-15)
-    assert law.pdf(Z) == pytest.approx([0.325582619, 0.166842984, 0.04267116, 0.010488324], abs=6e-10)
+    assert law.pdf(Z) == pytest.approx(
+        [0.325582619, 0.166842984, 0.04267116, 0.010488324], abs=6e-10
+    )
     assert law.cdf(1e-9) - law.cdf(-1e-9) == pytest.approx(1 / 32, abs=2 * law.cdf_error(1e-9))
     nodes, weights = np.polynomial.legendre.leggauss(60)
     integral = weights @ law.pdf(1.5 + nodes)
@@ -155,7 +157,14 @@ SAMPLED = {
 }
 
 
-@pytest.mark.parametrize("name", SAMPLED)
+SLOW = ("two outputs", "uniform first layer", "clipped", "uniform bias", "relu with its atom")
+
+
+def marked(names, slow):
+    return [pytest.param(n, marks=pytest.mark.slow) if n in slow else n for n in names]
+
+
+@pytest.mark.parametrize("name", marked(SAMPLED, SLOW))
 def test_sampled_networks_follow_the_law(name):
     net, direction, n = SAMPLED[name]
     V = np.asarray(direction)
@@ -165,7 +174,7 @@ def test_sampled_networks_follow_the_law(name):
     assert law.std == pytest.approx(samples.std(), rel=0.02)
 
 
-@pytest.mark.parametrize("law_name", LAWS)
+@pytest.mark.parametrize("law_name", marked(LAWS, ("scipy", "student_t", "gamma")))
 def test_every_readout_law_follows_its_samples(law_name):
     net = ww.MLP(1, "relu", 1.3, (0.4, 0.0), weight_law=("gaussian", LAWS[law_name]))
     law = ww.exact_law(net, X, 12)
@@ -221,7 +230,7 @@ def test_wide_layers_cost_and_err_no_more(name):
         assert law.error < 1e-13
 
 
-@pytest.mark.parametrize("inputs", [1, 2, 5, 12])
+@pytest.mark.parametrize("inputs", marked((1, 2, 5, 12), (5, 12)))
 def test_first_layers_of_many_inputs(inputs):
     x = np.random.default_rng(0).uniform(-1, 1, (1, inputs))
     net = ww.MLP(1, "relu", 1.4, weight_law=("uniform", "gaussian"))
@@ -231,6 +240,7 @@ def test_first_layers_of_many_inputs(inputs):
     assert law.pdf_error(law.std) * law.std < 1e-8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", ["laplace", "rademacher"])
 def test_random_points_where_nothing_better_is_feasible(first):
     x = np.random.default_rng(1).normal(size=(3, 25))

@@ -29,11 +29,14 @@ from widthwise.limit.first_layer.projection import Projection, evaluate, paralle
 from widthwise.model.activations import Activation
 from widthwise.model.architecture import MLP
 from widthwise.model.laws import Gaussian, Law
+from widthwise.model.laws._panels import TO_SERIES, resolve
 
 _DEGREE = 16
 _REACH = 9.5
 _MOST_NODES = 1 << 20
 _NEGLIGIBLE = 1e-24
+_DENSITY_TOLERANCE = 1e-12
+_DENSITY_END = 256.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +57,7 @@ class Features:
     line: bool
     wide: Callable[[float], tuple[np.ndarray, np.ndarray]] | None
     error: float
+    bounded: bool
     known: list[Feature] = field(default_factory=list)
 
     def level(self, number: int) -> Feature | None:
@@ -114,7 +118,9 @@ def features(net: MLP, x: np.ndarray, V: np.ndarray) -> Features:
             (made, error), line = _density(reduced, kinks), True
         else:
             made = _random(reduced)
-    return Features(made, transform, line, wide, error)
+    sources = np.array([law.support for law in reduced.laws])
+    bounded = net.activation.growth == 0 or bool(np.isfinite(sources).all())
+    return Features(made, transform, line, wide, error, bounded)
 
 
 def flat_pieces(activation: Activation, z: np.ndarray) -> np.ndarray:
@@ -187,17 +193,31 @@ def _density(reduced: Projection, kinks: tuple[float, ...]) -> tuple[Iterator, f
             value *= law.characteristic(c * t)
         return value
 
-    law = spectrum.spectrum(characteristic, std, 4096 / std)
-    ends = np.array([np.sort(c * np.array(law.support)) for c, law in zip(row, reduced.laws, strict=True)])
+    law = spectrum.spectrum(characteristic, std, _DENSITY_END / std)
+    ends = np.array(
+        [np.sort(c * np.array(law.support)) for c, law in zip(row, reduced.laws, strict=True)]
+    )
     low, high = np.clip(ends.sum(0), -14 * std, 14 * std)
     edges = np.union1d(std * np.linspace(-14, 14, 57), [*kinks, *_corners(ends)])
     edges = np.union1d(edges[(edges > low) & (edges < high)], [low, high])
+    known = resolve(
+        lambda z: law.density(z.ravel()).reshape(z.shape),
+        edges,
+        np.ones_like,
+        _DENSITY_TOLERANCE,
+        deepest=5,
+    )
     z, w = next(_panels(edges))
-    error = float(w @ law.density_error(z))
+    error = float(w @ law.density_error(z)) + known.error
+    walls = np.append(known.centre - known.half, known.centre[-1] + known.half[-1])
+    series = known.values @ TO_SERIES.T
 
     def made() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for z, w in _panels(edges):
-            yield z[:, None], w * law.density(z)
+        for z, w in _panels(walls):
+            panel = np.clip(np.searchsorted(walls, z) - 1, 0, len(series) - 1)
+            x = (z - known.centre[panel]) / known.half[panel]
+            density = np.polynomial.legendre.legval(x, series[panel].T, tensor=False)
+            yield z[:, None], w * np.maximum(density, 0.0)
 
     return made(), error
 

@@ -151,8 +151,8 @@ def prepare(features: Features, law: Law, n: int) -> Neuron:
     level, end = 0, 1 / rms
     while len(octaves) < _OCTAVES:
         probes = end * np.array([0.53, 0.64, 0.76, 0.87, 0.99])
-        octave, level, size = _octave(features, law, n, probes, level, end)
-        effect = n * (octave.error - features.error) * size ** (n - 1)
+        octave, level, size, gap = _octave(features, law, n, probes, level, end)
+        effect = n * gap * size ** (n - 1)
         left = abs(size**n - still**n)
         reach = end * rms * math.sqrt(n)
         if len(octaves) >= _FIRST_OCTAVES and effect * reach > max(_UNSETTLED, 1e-7 * left):
@@ -166,8 +166,8 @@ def prepare(features: Features, law: Law, n: int) -> Neuron:
 
 def _octave(
     features: Features, law: Law, n: int, probes: np.ndarray, level: int, end: float
-) -> tuple[Octave, int, float]:
-    """The coarsest confirmed rule from a level on, its level, and the largest |ψ| of the probes."""
+) -> tuple[Octave, int, float, float]:
+    """The coarsest confirmed rule from a level on, its level, max |ψ| at the probes, the gap there."""
     coarse = features.level(level)
     assert coarse is not None
     gaussian = isinstance(law, Gaussian)
@@ -204,7 +204,7 @@ def _octave(
         before = gap
     missing = abs(float(coarse.weights.sum()) - 1)
     error = gap + features.error + (missing if missing > 1e-14 else 0.0)
-    return Octave(end, *now, error), max(level - 1, 0), float(np.abs(1 + value).max())
+    return Octave(end, *now, error), max(level - 1, 0), float(np.abs(1 + value).max()), gap
 
 
 def _compressed(feature: Feature, end: float) -> tuple[Feature, tuple[np.ndarray, np.ndarray]]:

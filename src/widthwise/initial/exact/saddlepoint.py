@@ -28,6 +28,7 @@ from widthwise._vocabulary import ArrayLike
 from widthwise.algebra.gaussian import QuadratureError
 from widthwise.initial.exact.generating import log_generating
 from widthwise.initial.exact.spectrum import window
+from widthwise.model.laws import Exponential, Gamma, Laplace
 from widthwise.model.laws._panels import resolve
 
 if TYPE_CHECKING:
@@ -88,12 +89,31 @@ class Cumulants:
         self.rule: Callable[[float], tuple[np.ndarray, np.ndarray]] = law.neuron.features.tilted
         self.reach = 9.5
         self._nodes = self.rule(self.reach)
+        self._check_features()
         self.largest = self._radius()
         if self.largest * law.std < 1e-6:
+            raise ValueError(self._infinite())
+
+    def _infinite(self) -> str:
+        return (
+            f"E exp(sW·φ(z)) is infinite for every s > 0: readout weights of the law "
+            f"{self.law.neuron.law.name} times features this unbounded have no exponential "
+            "moments, so there is no saddlepoint; use 1 − cdf(z)"
+        )
+
+    def _check_features(self) -> None:
+        """Refuse unbounded features where no moment or no rule reaches far enough."""
+        features, law = self.law.neuron.features, self.law.neuron.law
+        log_generating(law, np.zeros(1))
+        if features.bounded:
+            return
+        if isinstance(law, Laplace | Exponential | Gamma):
+            raise ValueError(self._infinite())
+        if features.wide is None:
             raise ValueError(
-                f"E exp(sW·φ(z)) is infinite for every s > 0: readout weights of the law "
-                f"{law.neuron.law.name} times features this unbounded have no exponential moments, "
-                "so there is no saddlepoint; use 1 − cdf(z)"
+                "tails through the saddlepoint need a bounded activation or bounded first-layer "
+                "weights, or one Gaussian preactivation (one point, or points on one ray, and a "
+                "Gaussian first layer); use 1 − cdf(z)"
             )
 
     def log_one(self, tau: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ _FAST = 24.0
 _BLOCK = 4096
 _X, _W = np.polynomial.legendre.leggauss(_DEGREE)
 _K = np.arange(_DEGREE)
-_TO_SERIES = (_K[:, None] + 0.5) * eval_legendre(_K[:, None], _X) * _W
+TO_SERIES = (_K[:, None] + 0.5) * eval_legendre(_K[:, None], _X) * _W
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def _waves(y: np.ndarray, values: np.ndarray) -> np.ndarray:
     result = np.empty(len(y), complex)
     fast = np.abs(y) > _FAST
     if fast.any():
-        result[fast] = _by_recurrence(_TO_SERIES @ values, y[fast])
+        result[fast] = _by_recurrence(TO_SERIES @ values, y[fast])
     if not fast.all():
         slow = ~fast
         x, finer = _finer(16 + 4 * math.ceil(np.abs(y[slow]).max() / 4))
@@ -73,7 +73,7 @@ def _waves(y: np.ndarray, values: np.ndarray) -> np.ndarray:
 def _finer(count: int) -> tuple[np.ndarray, np.ndarray]:
     """Gauss–Legendre nodes, and the matrix from 16 values to weighted values there."""
     x, w = np.polynomial.legendre.leggauss(count)
-    return x, w[:, None] * (eval_legendre(_K, x[:, None]) @ _TO_SERIES)
+    return x, w[:, None] * (eval_legendre(_K, x[:, None]) @ TO_SERIES)
 
 
 def _by_recurrence(series: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -105,7 +105,7 @@ def resolve(
     for depth in range(deepest + 1):
         values = f(centre[:, None] + half[:, None] * _X)
         with np.errstate(invalid="ignore"):
-            tail = np.abs(values @ _TO_SERIES[-3:].T).max(1)
+            tail = np.abs(values @ TO_SERIES[-3:].T).max(1)
         tail = np.where(np.isfinite(tail), tail, math.inf)  # halving would not help
         good = (half * tail <= tolerance * importance(centre)) | (depth == deepest)
         good |= np.isinf(tail)
