@@ -4,6 +4,8 @@ Read the names in this order: choose a network (``MLP``, ``laws``, ``activations
 infinite width (``limit_kernels``, ``linear_flow``), its corrections at initialization
 (``output_cumulants``, ``edgeworth``, ``required_width``, ``kernel_corrections``), and real networks
 (``simulate``, ``empirical_ntk``).
+(``output_cumulants``, ``edgeworth``, ``kernel_corrections``) and the laws known exactly there
+(``exact_law``), and real networks (``simulate``, ``empirical_ntk``).
 """
 
 from widthwise.model import activations as activations
@@ -28,6 +30,8 @@ from widthwise.initial.edgeworth import LawDiagnosis as LawDiagnosis
 from widthwise.initial.edgeworth import CramerScan as CramerScan
 from widthwise.initial.edgeworth import Expectation as Expectation
 from widthwise.initial.edgeworth import Draws as Draws
+from widthwise.initial.exact import ExactLaw as ExactLaw
+from widthwise.initial.exact import exact_law as exact_law
 from widthwise.initial.vertex import KernelCorrections as KernelCorrections
 from widthwise.initial.vertex import kernel_corrections as kernel_corrections
 from widthwise.finite.ntk import empirical_ntk as empirical_ntk

@@ -10,14 +10,17 @@ come for free: Σ_i w_i g(f(m + hx_i)) h, and, whatever the frequency (Bakhvalov
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
-from scipy.special import eval_legendre, spherical_jn
+from scipy.special import eval_legendre
 
 _DEGREE = 16
+_FAST = 24.0
+_BLOCK = 4096
 _X, _W = np.polynomial.legendre.leggauss(_DEGREE)
 _K = np.arange(_DEGREE)
-_TO_SERIES = (_K[:, None] + 0.5) * eval_legendre(_K[:, None], _X) * _W
+TO_SERIES = (_K[:, None] + 0.5) * eval_legendre(_K[:, None], _X) * _W
 
 
 @dataclass(frozen=True)
@@ -39,13 +42,48 @@ class Panels:
 
     def fourier(self, t: np.ndarray) -> np.ndarray:
         """∫ f(z) e^{itz} dz for a flat array t."""
-        series = self.values @ _TO_SERIES.T * (2.0 * 1j**_K)
         total = np.zeros(t.shape, complex)
-        for m, h, c in zip(self.centre, self.half, series, strict=True):
-            parity = np.where(t < 0, -1.0, 1.0)[:, None] ** _K
-            bessel = spherical_jn(_K, np.abs(t * h)[:, None]) * parity
-            total += h * np.exp(1j * t * m) * (bessel @ c)
+        for start in range(0, len(t), _BLOCK):
+            block = t[start : start + _BLOCK]
+            for m, h, values in zip(self.centre, self.half, self.values, strict=True):
+                total[start : start + _BLOCK] += (
+                    h * np.exp(1j * m * block) * _waves(h * block, values)
+                )
         return total
+
+
+def _waves(y: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """∫_{−1}^1 f(x) e^{ixy} dx of the Legendre series with these values at the nodes.
+
+    Beyond the degree j_k(y) comes from its recurrence, stable there; below, the wave is so slow
+    that a few more Gauss–Legendre nodes integrate it.
+    """
+    result = np.empty(len(y), complex)
+    fast = np.abs(y) > _FAST
+    if fast.any():
+        result[fast] = _by_recurrence(TO_SERIES @ values, y[fast])
+    if not fast.all():
+        slow = ~fast
+        x, finer = _finer(16 + 4 * math.ceil(np.abs(y[slow]).max() / 4))
+        result[slow] = np.exp(1j * np.outer(y[slow], x)) @ (finer @ values)
+    return result
+
+
+@lru_cache(maxsize=32)
+def _finer(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Gauss–Legendre nodes, and the matrix from 16 values to weighted values there."""
+    x, w = np.polynomial.legendre.leggauss(count)
+    return x, w[:, None] * (eval_legendre(_K, x[:, None]) @ TO_SERIES)
+
+
+def _by_recurrence(series: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Σ_k c_k 2 i^k j_k(y)."""
+    before, now = np.sin(y) / y, (np.sin(y) / y - np.cos(y)) / y
+    total = 2 * (series[0] * before + 1j * series[1] * now)
+    for k in range(1, _DEGREE - 1):
+        before, now = now, (2 * k + 1) / y * now - before
+        total += 2 * series[k + 1] * 1j ** (k + 1) * now
+    return total
 
 
 def resolve(
@@ -67,7 +105,7 @@ def resolve(
     for depth in range(deepest + 1):
         values = f(centre[:, None] + half[:, None] * _X)
         with np.errstate(invalid="ignore"):
-            tail = np.abs(values @ _TO_SERIES[-3:].T).max(1)
+            tail = np.abs(values @ TO_SERIES[-3:].T).max(1)
         tail = np.where(np.isfinite(tail), tail, math.inf)  # halving would not help
         good = (half * tail <= tolerance * importance(centre)) | (depth == deepest)
         good |= np.isinf(tail)
