@@ -24,14 +24,14 @@ from widthwise.initial.tangents import ntk_statistics as ntk_statistics
 from widthwise.initial.edgeworth import Edgeworth as Edgeworth
 from widthwise.initial.edgeworth import JointEdgeworth as JointEdgeworth
 from widthwise.initial.edgeworth import edgeworth as edgeworth
-from widthwise.initial.required_width import RequiredWidth as RequiredWidth
-from widthwise.initial.required_width import required_width as required_width
 from widthwise.initial.edgeworth import LawDiagnosis as LawDiagnosis
 from widthwise.initial.edgeworth import CramerScan as CramerScan
 from widthwise.initial.edgeworth import Expectation as Expectation
 from widthwise.initial.edgeworth import Draws as Draws
 from widthwise.initial.exact import ExactLaw as ExactLaw
 from widthwise.initial.exact import exact_law as exact_law
+from widthwise.initial.required_width import RequiredWidth as RequiredWidth
+from widthwise.initial.required_width import required_width as required_width
 from widthwise.initial.vertex import KernelCorrections as KernelCorrections
 from widthwise.initial.vertex import kernel_corrections as kernel_corrections
 from widthwise.finite.ntk import empirical_ntk as empirical_ntk
