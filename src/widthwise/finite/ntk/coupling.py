@@ -37,9 +37,9 @@ def refuse_coupled(subject: Subject, lower: bool, theta: jax.Array) -> jax.Array
 
 @eqx.filter_jit
 def _coupling(function: Function, trained: PyTree, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Largest change of sampled outputs in company, and the largest of them."""
+    """Largest change of sampled outputs when taken alone (not a number: 0/0), and the largest."""
     sample = x[np.unique(np.linspace(0, len(x) - 1, _SAMPLE).astype(int))]
     stranger = 0.9 * sample[:1] + 0.1 * jnp.max(jnp.abs(sample)) + 0.01
     alone = jax.lax.map(lambda point: function.at_point(trained, point), sample)
     together = function(trained, jnp.concatenate([sample, stranger]))[:-1]
-    return jnp.max(jnp.abs(together - alone)), jnp.max(jnp.abs(alone))
+    return jnp.max(jnp.abs(together - alone)), jnp.max(jnp.abs(together))
