@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 VENV   ?= .venv
+RIVALS := .venv-rivals
 
 BIN    := $(VENV)/bin
 UV     := $(shell command -v uv 2>/dev/null)
@@ -29,7 +30,7 @@ test: $(VENV)/.dev-installed  ## house rules, formatting and the quick tests
 test-all: $(VENV)/.dev-installed  ## every test, the slow rivals too
 	$(BIN)/pytest -n 2 --dist loadfile
 
-bench: $(VENV)/.dev-installed  ## run every file in benchmarks/
+bench: $(VENV)/.dev-installed $(RIVALS)/.installed  ## run every file in benchmarks/
 	@found=0; for file in $$(ls benchmarks/*.py 2>/dev/null); do \
 	  found=1; echo "== $$file"; $(BIN)/python "$$file" || exit 1; \
 	done; [ $$found = 1 ] || echo "benchmarks/ holds no script yet"
@@ -50,7 +51,7 @@ lock:  ## resolve requirements/*.lock anew (needs uv)
 	$(EXPORT) --all-extras --all-groups --output-file requirements/dev.lock >/dev/null
 
 clean:  ## remove the environment, caches and everything that was built
-	rm -rf $(VENV) .cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .benchmarks site dist build widthwise-demo
+	rm -rf $(VENV) $(RIVALS) .cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .benchmarks site dist build widthwise-demo
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 help:  ## show this list
@@ -93,3 +94,20 @@ else
 $(VENV)/.demo-installed: $(VENV)/.dev-installed
 	@touch $@
 endif
+
+# The rivals of benchmarks/engines.py, in an environment of their own: neural-tangents needs an old
+# JAX, and Python 3.11 or 3.10. Where neither is found the benchmarks run without it. The pins are
+# those of the golden numbers.
+
+RIVAL_PYTHON ?= $(firstword $(foreach python,python3.11 python3.10 $(PYTHON),$(shell \
+  $(python) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info[:2] not in ((3, 10), (3, 11)))' \
+  2>/dev/null && echo $(python))))
+
+$(RIVALS)/.installed: tests/rivals/neural_tangents/requirements.txt
+	@if [ -z "$(RIVAL_PYTHON)" ]; then \
+	  echo "No Python 3.11 or 3.10 on the PATH: the benchmarks run without neural-tangents"; \
+	else \
+	  echo "Installing neural-tangents 0.6.5 into $(RIVALS); the first time takes some minutes." && \
+	  rm -rf $(RIVALS) && $(RIVAL_PYTHON) -m venv $(RIVALS) && \
+	  $(RIVALS)/bin/python -m pip install --quiet -r $< && touch $@; \
+	fi

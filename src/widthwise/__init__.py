@@ -35,6 +35,10 @@ from widthwise.initial.required_width import required_width as required_width
 from widthwise.initial.vertex import KernelCorrections as KernelCorrections
 from widthwise.initial.vertex import kernel_corrections as kernel_corrections
 from widthwise.finite.ntk import empirical_ntk as empirical_ntk
+from widthwise.finite.ntk import ntk_vector_product as ntk_vector_product
+from widthwise.finite.ntk import ntk_discrepancy as ntk_discrepancy
+from widthwise.finite.ntk import NTKDiscrepancy as NTKDiscrepancy
+from widthwise.finite.ntk import PrecisionWarning as PrecisionWarning
 from widthwise.finite.ensembles import Runs as Runs
 from widthwise.finite.ensembles import simulate as simulate
 

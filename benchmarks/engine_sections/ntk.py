@@ -1,0 +1,79 @@
+"""The empirical NTK of a perceptron against NumPy's closed form and neural-tangents' best.
+
+Depth 2, width 1024, 100 points of dimension 64, float64, one core and one thread each. The three
+are asked in turn, so that a slow moment of the machine meets all; every time is the median of the
+calls, compilation apart, of the library its public function with all its checks.
+"""
+
+import pathlib
+import sys
+import tempfile
+
+import numpy as np
+
+from engine_sections.workers import Worker
+
+HERE = pathlib.Path(__file__).parent
+ROUNDS = 8
+WIDTH, POINTS, INPUTS = 1024, 100, 64
+FASTER_THAN_STRUCTURED = 3.0
+
+
+def report(rival: pathlib.Path | None) -> None:
+    """Print medians and ratios."""
+    print("Empirical NTK: depth 2, width 1024, 100 points of dimension 64, float64, one core")
+    with tempfile.TemporaryDirectory() as folder:
+        file = str(pathlib.Path(folder) / "network.npz")
+        np.savez(file, **network())
+        worker = HERE / "ntk_worker.py"
+        workers = {
+            "library": Worker(sys.executable, worker, "library", file),
+            "NumPy": Worker(sys.executable, worker, "numpy", file),
+        }
+        if rival is not None:
+            script = HERE.parent / "rivals" / "ntk.py"
+            workers["neural-tangents"] = Worker(rival, script, file)
+        print(f"{'':8}" + "".join(f"{name:>22}" for name in workers) + "   largest difference")
+        for activation in ("relu", "tanh", "erf"):
+            print(line(activation, workers), flush=True)
+        for process in workers.values():
+            process.close()
+
+
+def network():
+    """Standardized weights and biases, their scales, and points."""
+    random = np.random.default_rng(0)
+    fan = (INPUTS, WIDTH, WIDTH, 1)
+    layers = {f"weight{l}": random.standard_normal((fan[l + 1], fan[l])) for l in range(3)}
+    layers |= {f"bias{l}": random.standard_normal(fan[l + 1]) for l in range(3)}
+    return layers | {
+        "x": random.standard_normal((POINTS, INPUTS)),
+        "weight_std": np.array(1.5),
+        "bias_std": np.array(0.3),
+    }
+
+
+def line(activation, workers):
+    """One row of the table: milliseconds, and how many times the library's."""
+    for worker in workers.values():
+        worker.ask(activation)
+    answers = [{name: w.ask(activation) for name, w in workers.items()} for _ in range(ROUNDS)]
+    median = {
+        name: np.median([second for answer in answers for second in answer[name]["seconds"]])
+        for name in workers
+    }
+    theta = {name: np.array(answers[0][name]["theta"]) for name in workers}
+    scale = np.abs(theta["NumPy"]).max()
+    differ = max(np.abs(other - theta["library"]).max() for other in theta.values()) / scale
+    cells = (f"{1e3 * t:10.2f} ms ({t / median['library']:5.2f}×)" for t in median.values())
+    met = median["NumPy"] >= median["library"] and differ < 1e-12
+    if "neural-tangents" in median:
+        met = met and median["neural-tangents"] >= FASTER_THAN_STRUCTURED * median["library"]
+    return (
+        f"{activation:8}"
+        + "".join(f"{c:>22}" for c in cells)
+        + (
+            f"   {differ:.0e}  wanted: ≥ 1×, ≥ {FASTER_THAN_STRUCTURED:g}×, < 1e-12 "
+            f"{'met' if met else 'MISSED'}"
+        )
+    )
