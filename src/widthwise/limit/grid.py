@@ -194,9 +194,18 @@ def rectangle(grid: Grid, rows: slice, columns: slice) -> Block:
     if places and grid.orders != (0,):
         _requadrature(grid, result, rows, columns, mirrored)
     if mirrored:
-        for matrix, own in zip(result, grid.rows.kernels, strict=True):
+        for matrix, own in zip(result, rounded(grid.rows.kernels, grid.dtype), strict=True):
             np.fill_diagonal(matrix, own[rows])
     return result
+
+
+def rounded(made: Block, dtype: np.dtype) -> Block:
+    """Kernels in a precision, with what rounding adds to their error."""
+    if all(values.dtype == dtype for values in made):
+        return made
+    size = np.finfo(dtype).eps * np.maximum(np.abs(made.nngp), np.abs(made.ntk))
+    values = (made.nngp, made.ntk, made.error + size)
+    return Block(*(np.asarray(v, dtype) for v in values))
 
 
 def _fill(grid: Grid, tables, result: Block, places: list, origin, mirrored: bool):
@@ -270,7 +279,7 @@ def _requadrature(grid: Grid, result: Block, rows: slice, columns: slice, mirror
     for some in portions if len(first) else ():
         i, j = first[some], second[some]
         made = pairs.listed(grid.net, x, x2, i, j, grid.tolerance)
-        for matrix, values in zip(result, made, strict=True):
+        for matrix, values in zip(result, rounded(made, grid.dtype), strict=True):
             matrix[i, j] = values
             if mirrored:
                 matrix[j, i] = values

@@ -30,7 +30,6 @@ from widthwise.limit import diagonal as point_kernels
 from widthwise.limit import grid, pairs, traced
 from widthwise.limit.closed_forms import closed_form
 from widthwise.limit.layer import Method
-from widthwise.limit.tiles import Block
 from widthwise.model.architecture import MLP
 
 Precision: TypeAlias = Literal["float64", "float32"]
@@ -126,21 +125,12 @@ def limit_kernels(
         made = pairs.square(net, x, tolerance, method)
     else:
         made = pairs.rectangle(net, x, x2, tolerance, method)
-    return LimitKernels(*_rounded(made, precision))
+    return LimitKernels(*grid.rounded(made, np.dtype(precision)))
 
 
 def _diagonal(net: MLP, x: np.ndarray, tolerance: float | None, method: Method, fast: bool):
     made = point_kernels.only(net, x, tolerance or TOLERANCE) if fast else None
     return made or pairs.itself(net, x, tolerance, method)
-
-
-def _rounded(made: Block, precision: Precision) -> Block:
-    """The kernels in the precision asked for, with what rounding adds to the error."""
-    kind = np.dtype(precision)
-    if all(values.dtype == kind for values in made):
-        return made
-    size = np.finfo(kind).eps * np.maximum(np.abs(made.nngp), np.abs(made.ntk))
-    return Block(made.nngp.astype(kind), made.ntk.astype(kind), (made.error + size).astype(kind))
 
 
 def _traced(net: MLP, x, x2, tolerance, method, diagonal: bool, precision: Precision):

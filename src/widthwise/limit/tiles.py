@@ -180,7 +180,8 @@ def _series_moments(activation, state: State, same, row, column, tolerance) -> M
     F = jnp.where(same, norm[:, None] ** 2, sums.value)
     G = jnp.where(same, slope[:, None] ** 2, sums.slope)
     size, gain = norm[:, None] * norm2, slope[:, None] * slope2
-    relative = relative_error(sums.error, tolerance)
+    alone = series.error[:, None] + series2.error
+    relative = relative_error(jnp.where(same, alone, sums.error), tolerance)
     return Moments(F, G, relative * size, relative * gain, gain)
 
 
