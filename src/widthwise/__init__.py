@@ -16,6 +16,11 @@ from widthwise.limit.kernels import LimitKernels as LimitKernels
 from widthwise.limit.kernels import limit_kernels as limit_kernels
 from widthwise.limit.flow import LinearFlow as LinearFlow
 from widthwise.limit.flow import linear_flow as linear_flow
+from widthwise.limit.gp import LimitGP as LimitGP
+from widthwise.limit.gp import limit_gp as limit_gp
+from widthwise.limit.gp import log_marginal_likelihood as log_marginal_likelihood
+from widthwise.limit.stored import StoredKernels as StoredKernels
+from widthwise.limit.stored import store_limit_kernels as store_limit_kernels
 from widthwise.algebra.series import Series as Series
 from widthwise.initial.cumulants import OutputCumulants as OutputCumulants
 from widthwise.initial.cumulants import output_cumulants as output_cumulants

@@ -105,6 +105,14 @@ def positive(value: object, name: str) -> float:
     return number
 
 
+def nonnegative(value: object, name: str) -> float:
+    """``value`` as a finite number of at least 0."""
+    number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    if not 0 <= number < math.inf:
+        raise ValueError(f"{name} must be a finite number of at least 0, got {value!r}")
+    return number
+
+
 def width(value: object, name: str = "width") -> int:
     """A layer width: an integer of at least 1 (a float such as 1e14 is taken if it is whole)."""
     if isinstance(value, float) and value.is_integer():

@@ -13,6 +13,7 @@ from typing import TypeAlias
 import jax
 import jax.numpy as jnp
 
+from widthwise.algebra.arctangent import arctan2
 from widthwise.model.activations import Activation, catalogued
 
 Pair: TypeAlias = tuple[jax.Array, jax.Array]
@@ -36,7 +37,24 @@ def root_determinant(K11: jax.Array, K12: jax.Array, K22: jax.Array) -> jax.Arra
 
 def _arcsine(K11, K12, K22):
     """Arcsin of the correlation; 0 where a variance vanishes."""
-    return jnp.arctan2(K12, root_determinant(K11, K12, K22))
+    return arctan2(K12, root_determinant(K11, K12, K22))
+
+
+@jax.custom_jvp
+def absolute_moment(K11: jax.Array, K12: jax.Array, K22: jax.Array) -> jax.Array:
+    """E|z₁z₂| = (2/π)(√det K + K₁₂ arcsin ρ)."""
+    return 2 / math.pi * (root_determinant(K11, K12, K22) + K12 * _arcsine(K11, K12, K22))
+
+
+@absolute_moment.defjvp
+def _absolute_moment_jvp(primals, tangents):
+    """∂E/∂K₁₂ = (2/π) arcsin ρ and ∂E/∂K₁₁ = √det K/(πK₁₁), without the terms that cancel."""
+    K11, _, K22 = primals
+    root = root_determinant(*primals)
+    own = (jnp.where(K > 0, root / jnp.where(K > 0, K, 1.0), 0.0) / 2 for K in (K11, K22))
+    slopes = (next(own), _arcsine(*primals), next(own))
+    change = sum(slope * tangent for slope, tangent in zip(slopes, tangents, strict=True))
+    return absolute_moment(*primals), 2 / math.pi * change
 
 
 def identity(activation, K11, K12, K22) -> Pair:
@@ -49,7 +67,7 @@ def relu_family(activation, K11, K12, K22) -> Pair:
     below = activation.parameters[0] if below is None else below
     p, q = (1 + below) / 2, (1 - below) / 2
     angle = _arcsine(K11, K12, K22)
-    both = 2 / math.pi * (root_determinant(K11, K12, K22) + K12 * angle)
+    both = absolute_moment(K11, K12, K22)
     return p**2 * K12 + q**2 * both, p**2 + q**2 * (2 / math.pi) * angle
 
 
@@ -65,7 +83,7 @@ def step(activation, K11, K12, K22) -> Pair:
 
 def erf(activation, K11, K12, K22) -> Pair:
     root = jnp.sqrt(1 + 2 * K11 + 2 * K22 + 4 * jnp.maximum(K11 * K22 - K12**2, 0.0))
-    return 2 / math.pi * jnp.arctan2(2 * K12, root), 4 / math.pi / root
+    return 2 / math.pi * arctan2(2 * K12, root), 4 / math.pi / root
 
 
 def gelu(activation, K11, K12, K22) -> Pair:
@@ -79,7 +97,7 @@ def gelu(activation, K11, K12, K22) -> Pair:
     """
     D = 1 + K11 + K22 + jnp.maximum(K11 * K22 - K12**2, 0.0)
     root = jnp.sqrt(D)
-    P = 0.25 + jnp.arctan2(K12, root) / (2 * math.pi)
+    P = 0.25 + arctan2(K12, root) / (2 * math.pi)
     turn = 2 * math.pi * root
     value = K12 * P + K11 * (K22 - K12**2 / (1 + K11)) / turn + K12**2 / ((1 + K22) * turn)
     slope = P + K12 / turn * (1 / (1 + K11) + 1 / (1 + K22)) + K12 / (turn * D)

@@ -9,40 +9,46 @@ K¹ = σ_b² + σ_w² x·x'/d, Θ¹ = r_b σ_b² + r_w σ_w² x·x'/d; r_w = r_b
 (Neal 1996; Lee et al., ICLR 2018; Jacot, Gabriel and Hongler, NeurIPS 2018).
 
 The law of z is Gaussian, with two exceptions that n → ∞ does not remove: see
-:mod:`widthwise.limit.layer`.
+:mod:`widthwise.limit.layer`. Gaussian layers of closed-form or smooth activations are computed
+block by block in one compiled pass (:mod:`widthwise.limit.tiles`); everything else pair by pair
+(:mod:`widthwise.limit.pairs`).
 """
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
 
+import equinox as eqx
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from widthwise import _checks as checks
-from widthwise._vocabulary import ArrayLike, Kernel
-from widthwise.algebra.bivariate import PairMoments
+from widthwise._vocabulary import Array, ArrayLike
 from widthwise.algebra.gaussian import TOLERANCE
-from widthwise.limit import first_layer
-from widthwise.limit.layer import Method, gaussian_layer_moments
+from widthwise.limit import diagonal as point_kernels
+from widthwise.limit import grid, pairs, traced
+from widthwise.limit.closed_forms import closed_form
+from widthwise.limit.layer import Method
 from widthwise.model.architecture import MLP
-from widthwise.model.laws import Gaussian
 
-_NOTICEABLE = 1e-11  # errors of a kernel below that are carried through the next layer in full
+Precision: TypeAlias = Literal["float64", "float32"]
 
 
-@dataclass(frozen=True, eq=False)
-class LimitKernels:
+class LimitKernels(eqx.Module):
     """Kernels at n = ∞ between ``points`` and ``points2``.
 
     Args:
         nngp: covariance of one output component at initialization.
         ntk: neural tangent kernel of one output component.
         error: estimated absolute error of either, entry by entry (quadrature and rounding).
+
+    Each is (points, points2), or (points,) where only the diagonal was asked for.
     """
 
-    nngp: Kernel
-    ntk: Kernel
-    error: Kernel
+    nngp: Float[Array, "*pairs"]
+    ntk: Float[Array, "*pairs"]
+    error: Float[Array, "*pairs"]
 
 
 def limit_kernels(
@@ -52,8 +58,14 @@ def limit_kernels(
     *,
     tolerance: float | None = None,
     method: Method = "auto",
+    diagonal: bool = False,
+    precision: Precision = "float64",
+    devices: Sequence[jax.Device] | None = None,
 ) -> LimitKernels:
     """NNGP and NTK of the infinitely wide network.
+
+    Under a JAX transformation the result is differentiable in ``x``, ``x2`` and the network's
+    ``weight_std`` and ``bias_std``, for Gaussian layers of a smooth or closed-form activation.
 
     Args:
         net: the architecture; its width ratios matter only in the standard parametrization.
@@ -62,10 +74,15 @@ def limit_kernels(
         tolerance: error allowed in each layer's expectations, relative to their scale. By default
             1e-12, and 1e-10 for a non-Gaussian first layer, where an error that cannot be met
             (random points, many inputs) is accepted and reported.
-        method: ``"closed_form"`` or ``"quadrature"`` forces one way of computing the expectations.
+        method: ``"closed_form"`` or ``"quadrature"`` forces one way of computing the expectations;
+            ``"auto"`` takes the closed form, else Hermite series if φ is smooth, else quadrature.
+        diagonal: only the kernels of every point with itself.
+        precision: ``"float32"`` for results of half the size; the error says what that costs.
+        devices: JAX devices that share the blocks; by default all of them.
 
     Returns:
-        :class:`LimitKernels` with ``nngp``, ``ntk`` and ``error``, each (points, points2).
+        :class:`LimitKernels` with ``nngp``, ``ntk`` and ``error``, each (points, points2), or
+        (points,) for the diagonal.
 
     Raises:
         ValueError: for bad shapes, non-finite data, a closed form that does not exist, or a
@@ -80,128 +97,56 @@ def limit_kernels(
                [0.6857, 3.    ]])
     """
     checks.require_x64()
-    x = np.asarray(checks.points(x))
-    net = net.at_width(np.inf, x.shape[1])
     if method not in ("auto", "closed_form", "quadrature"):
         raise ValueError(f"method must be 'auto', 'closed_form' or 'quadrature', got {method!r}")
-    if x2 is None:
-        return _square(net, x, tolerance, method)
-    x2 = np.asarray(checks.points(x2, "x2"))
-    checks.same_inputs(x, x2)
-    return _rectangle(net, x, x2, tolerance, method)
-
-
-class _Pairs(NamedTuple):
-    """Which entries to compute: positions in the list of all points. The diagonal comes last."""
-
-    first: Int[np.ndarray, " pairs"]
-    second: Int[np.ndarray, " pairs"]
-    points: int
-
-    @classmethod
-    def between(cls, rows: np.ndarray, columns: np.ndarray, points: int) -> "_Pairs":
-        diagonal = np.arange(points)
-        return cls(np.concatenate([rows, diagonal]), np.concatenate([columns, diagonal]), points)
-
-    def triples(self, kernel: Float[np.ndarray, " pairs"]) -> Float[np.ndarray, "pairs 3"]:
-        """(K₁₁, K₁₂, K₂₂) of every pair."""
-        diagonal = kernel[-self.points :]
-        return np.stack([diagonal[self.first], kernel, diagonal[self.second]], 1)
-
-
-class _State(NamedTuple):
-    """One layer's kernels at the pairs, and their accumulated errors."""
-
-    nngp: Float[np.ndarray, " pairs"]
-    ntk: Float[np.ndarray, " pairs"]
-    nngp_error: Float[np.ndarray, " pairs"]
-    ntk_error: Float[np.ndarray, " pairs"]
-
-    def outputs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return self.nngp, self.ntk, np.maximum(self.nngp_error, self.ntk_error)
-
-
-def _square(net: MLP, x: np.ndarray, tolerance: float | None, method: Method) -> LimitKernels:
-    m = len(x)
-    upper = np.triu_indices(m, 1)
-
-    def matrix(values: np.ndarray) -> np.ndarray:
-        result = np.diag(values[-m:])
-        result[upper] = values[:-m]
-        result.T[upper] = values[:-m]
-        return result
-
-    state = _propagate(net, x, _Pairs.between(*upper, m), tolerance, method)
-    return LimitKernels(*map(matrix, state.outputs()))
-
-
-def _rectangle(net, x, x2, tolerance: float | None, method: Method) -> LimitKernels:
-    shape = (len(x), len(x2))
-    rows, columns = (index.ravel() for index in np.indices(shape))
-    pairs = _Pairs.between(rows, columns + len(x), sum(shape))
-    state = _propagate(net, np.concatenate([x, x2]), pairs, tolerance, method)
-    return LimitKernels(*(values[: len(rows)].reshape(shape) for values in state.outputs()))
-
-
-def _propagate(
-    net: MLP, x: np.ndarray, pairs: _Pairs, tolerance: float | None, method: Method
-) -> _State:
-    gram = np.einsum("ai,ai->a", x[pairs.first], x[pairs.second]) / x.shape[1]
-    rate = net.limit_learning_rates()[0]
-    bias = np.asarray(net.bias_std[0] ** 2)
-    weight = np.asarray(net.weight_std[0] ** 2) * gram
-    rounding = 2e-16 * np.abs(bias + weight)
-    state = _State(bias + weight, rate.bias * bias + rate.weight * weight, rounding, rounding)
-    for layer in range(net.depth):
-        if layer == 0 and not isinstance(net.weight_law[0], Gaussian):
-            indices = np.stack([pairs.first, pairs.second], 1)
-            moments = first_layer.pair_moments(net, x, indices, tolerance)
-        else:
-            moments = gaussian_layer_moments(
-                net, layer, pairs.triples(state.nngp), tolerance or TOLERANCE, method
-            )
-        if state.nngp_error.max() > _NOTICEABLE:
-            moments = _with_inherited_error(net, layer, state, moments, pairs)
-        state = _next_layer(net, layer + 1, state, moments, pairs)
-    return state
-
-
-def _with_inherited_error(
-    net: MLP, layer: int, state: _State, moments: PairMoments, pairs: _Pairs
-) -> PairMoments:
-    """Add what an error of the kernel below does to a layer's expectations, by moving the kernel.
-
-    All its entries are raised, and the covariances alone lowered, by their errors.
-    """
-    e = state.nngp_error
-    diagonal = e[-pairs.points :]
-    own, errors = pairs.triples(state.nngp), pairs.triples(e)
-    bound = np.sqrt(own[:, 0] * own[:, 2])
-    raised, lowered = own + errors, own.copy()
-    raised[:, 1] = np.minimum(raised[:, 1], np.sqrt(raised[:, 0] * raised[:, 2]))
-    lowered[:, 1] = np.maximum(own[:, 1] - e, -bound)
-    lowered[-pairs.points :, 1] = lowered[-pairs.points :, [0, 2]].mean(1)
-    tolerance = max(float(diagonal.max()) * 1e-2, TOLERANCE)
-    for moved in (raised, lowered):
-        other = gaussian_layer_moments(net, layer, moved, tolerance, "auto")
-        moments = moments._replace(
-            value_error=moments.value_error + np.abs(other.value - moments.value),
-            derivative_error=moments.derivative_error
-            + np.abs(other.derivative - moments.derivative),
+    if precision not in ("float64", "float32"):
+        raise ValueError(f"precision must be 'float64' or 'float32', got {precision!r}")
+    if diagonal and x2 is not None:
+        raise ValueError("the diagonal belongs to one data set: leave x2 out, or diagonal=False")
+    if traced.needed(net, x, x2):
+        return _traced(net, x, x2, tolerance, method, diagonal, precision)
+    x = checks.points(x)
+    net = net.at_width(np.inf, x.shape[1])
+    if x2 is not None:
+        x2 = checks.points(x2, "x2")
+        checks.same_inputs(x, x2)
+    if method == "closed_form" and closed_form(net.activation) is None:
+        raise ValueError(
+            f"activation {net.activation.name!r} has no closed-form kernel; use method='auto'"
         )
-    return moments
+    fast = grid.applies(net) and method != "quadrature"
+    if diagonal:
+        made = _diagonal(net, x, tolerance, method, fast)
+    elif fast:
+        prepared = grid.prepare(net, x, x2, tolerance, np.dtype(precision), devices)
+        rows, columns = slice(0, len(x)), slice(0, len(x if x2 is None else x2))
+        made = grid.rectangle(prepared, rows, columns)
+    elif x2 is None:
+        made = pairs.square(net, x, tolerance, method)
+    else:
+        made = pairs.rectangle(net, x, x2, tolerance, method)
+    return LimitKernels(*grid.rounded(made, np.dtype(precision)))
 
 
-def _next_layer(net: MLP, layer: int, state: _State, moments: PairMoments, pairs) -> _State:
-    rate = net.limit_learning_rates()[layer]
-    bias, weight = (np.asarray(std[layer] ** 2) for std in (net.bias_std, net.weight_std))
-    slope = np.sqrt(np.prod(pairs.triples(moments.derivative)[:, ::2], 1))
-    nngp_error = weight * (moments.value_error + slope * state.nngp_error)
-    return _State(
-        bias + weight * moments.value,
-        np.asarray(rate.bias * bias + weight * rate.weight * moments.value)
-        + weight * moments.derivative * state.ntk,
-        nngp_error,
-        np.asarray(rate.weight * nngp_error)
-        + weight * (slope * state.ntk_error + np.abs(state.ntk) * moments.derivative_error),
-    )
+def _diagonal(net: MLP, x: np.ndarray, tolerance: float | None, method: Method, fast: bool):
+    made = point_kernels.only(net, x, tolerance or TOLERANCE) if fast else None
+    return made or pairs.itself(net, x, tolerance, method)
+
+
+def _traced(net: MLP, x, x2, tolerance, method, diagonal: bool, precision: Precision):
+    x, x2 = (None if v is None else jnp.asarray(v, float) for v in (x, x2))
+    for name, value in (("x", x), ("x2", x2)):
+        if value is not None and (value.ndim != 2 or 0 in value.shape):
+            raise ValueError(f"{name} must have shape (points, inputs), got shape {value.shape}")
+    if x2 is not None:
+        checks.same_inputs(x, x2)
+    net = net.at_width(np.inf, x.shape[1])
+    if not grid.applies(net) or method == "quadrature":
+        raise ValueError(
+            "limit_kernels is differentiable for Gaussian first-layer weights and hidden biases "
+            "and an activation that is smooth or has a closed form, by method='auto'; got "
+            f"{net.activation.name}, first weights {net.weight_law[0].name}, biases "
+            f"{', '.join(law.name for law in net.bias_law[:-1])}, method={method!r}"
+        )
+    made = traced.kernels(net, x, x2, tolerance, diagonal)
+    return LimitKernels(*(values.astype(precision) for values in made))

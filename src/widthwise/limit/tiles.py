@@ -1,0 +1,240 @@
+"""The kernel recursion on a block of pairs of points, fused into one compiled pass.
+
+All a block needs of single points is in :class:`Points`: inputs, and per hidden layer the variance
+K_aa, the norms √E φ² and √E φ'² and, for an activation without closed form, Hermite coefficients
+(:mod:`.hermite_series`). A layer then maps the block's K, Θ and their errors to the next layer's:
+
+    K' = σ_b² + σ_w² F(K),     Θ' = r_b σ_b² + r_w σ_w² F(K) + σ_w² G(K) Θ,
+
+F = E φφ, G = E φ'φ'. Errors follow with |∂F/∂K₁₂| = |G| ≤ √(E φ'(z₁)² E φ'(z₂)²); where φ' jumps, G
+is a function of the angle of two inputs, and an error of K counts over the angle's sine.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from widthwise.limit import hermite_series as hermite
+from widthwise.limit.closed_forms import closed_form, root_determinant
+from widthwise.limit.mehler import pair_sums
+from widthwise.model.activations import Activation
+
+JUMPS = ("step", "sign")
+
+
+class Scales(NamedTuple):
+    """σ_b², σ_w² and the learning-rate factors r_b, r_w of every layer (layers,), output last."""
+
+    bias: jax.Array
+    weight: jax.Array
+    bias_rate: jax.Array
+    weight_rate: jax.Array
+
+
+class Points(NamedTuple):
+    """What the recursion knows of single points; the last axis is the points.
+
+    Args:
+        inputs: x/√d, (inputs, points).
+        identity: equal for equal inputs (points,).
+        variance: K_aa of every hidden layer (layers, points).
+        norm: √E φ².
+        slope: √E φ'².
+        series: Hermite coefficients of every layer, or ``None`` for a closed form.
+    """
+
+    inputs: jax.Array
+    identity: jax.Array
+    variance: jax.Array
+    norm: jax.Array
+    slope: jax.Array
+    series: hermite.Series | None
+
+    def part(self, start: jax.Array, size: int) -> "Points":
+        """Points start … start + size − 1."""
+        return jax.tree.map(lambda t: jax.lax.dynamic_slice_in_dim(t, start, size, -1), self)
+
+
+class Block(NamedTuple):
+    """NNGP, NTK and the error of either (rows, columns); infinite where the tolerance is missed."""
+
+    nngp: jax.Array
+    ntk: jax.Array
+    error: jax.Array
+
+
+class Layer(NamedTuple):
+    """One layer's σ_b², σ_w², r_b and r_w."""
+
+    bias: jax.Array
+    weight: jax.Array
+    bias_rate: jax.Array
+    weight_rate: jax.Array
+
+
+class State(NamedTuple):
+    """A layer's kernels and their errors (rows, columns)."""
+
+    nngp: jax.Array
+    ntk: jax.Array
+    nngp_error: jax.Array
+    ntk_error: jax.Array
+
+
+class Moments(NamedTuple):
+    """F = E φφ and G = E φ'φ' with their errors, and √(E φ'(z₁)² E φ'(z₂)²)."""
+
+    value: jax.Array
+    slope: jax.Array
+    value_error: jax.Array
+    slope_error: jax.Array
+    gain: jax.Array
+
+
+def block(
+    activation: Activation,
+    scales: Scales,
+    rows: Points,
+    columns: Points,
+    tolerance: float | jax.Array,
+) -> Block:
+    """Both kernels of a network between two sets of points.
+
+    Args:
+        activation: φ, with a closed form, or smooth and with ``series`` in the points.
+        scales: of all layers.
+        rows: the first points.
+        columns: the second points.
+        tolerance: error allowed to a layer's series, relative to its norms; 0 where the dtype of
+            the points is all the accuracy that is wanted.
+    """
+    same = rows.identity[:, None] == columns.identity
+    first = Layer(*(s[0] for s in scales))
+    start = first_state(first, rows.inputs.T, columns.inputs, rows.variance[0], columns.variance[0])
+
+    def layer(state: State, given):
+        scale, a, b = given
+        if a[-1] is None:
+            moments = closed_moments(activation, state, same, a[:3], b[:3])
+        else:
+            moments = _series_moments(activation, state, same, a, b, tolerance)
+        return next_state(scale, state, moments), None
+
+    above = Layer(*(s[1:] for s in scales))
+    tables = tuple((p.variance, p.norm, p.slope, p.series) for p in (rows, columns))
+    last, _ = jax.lax.scan(layer, start, (above, *tables))
+    return Block(last.nngp, last.ntk, jnp.maximum(last.nngp_error, last.ntk_error))
+
+
+def first_state(scale: Layer, x: jax.Array, x2: jax.Array, a: jax.Array, b: jax.Array) -> State:
+    """The first layer: x (rows, inputs) and x2 (inputs, columns) over √d, variances a and b."""
+    gram = x @ x2
+    unit = jnp.finfo(gram.dtype).eps
+    rounding = unit * max(1.0, len(x2) ** 0.5 / 2) * jnp.sqrt(a[:, None] * b)
+    return State(
+        scale.bias + scale.weight * gram,
+        scale.bias_rate * scale.bias + scale.weight_rate * scale.weight * gram,
+        rounding,
+        rounding,
+    )
+
+
+def next_state(scale: Layer, state: State, moments: Moments) -> State:
+    """K', Θ' and their errors."""
+    F, G, F_error, G_error, gain = moments
+    nngp_error = scale.weight * (F_error + gain * state.nngp_error)
+    return State(
+        scale.bias + scale.weight * F,
+        scale.bias_rate * scale.bias + scale.weight * (scale.weight_rate * F + G * state.ntk),
+        nngp_error,
+        scale.weight_rate * nngp_error
+        + scale.weight * (gain * state.ntk_error + jnp.abs(state.ntk) * G_error),
+    )
+
+
+def closed_moments(
+    activation: Activation, state: State, same: jax.Array, row: tuple, column: tuple
+) -> Moments:
+    """By the closed form; rows and columns are (variance, √E φ², √E φ'²), each (points,)."""
+    (a, norm, slope), (b, norm2, slope2) = row, column
+    a = jnp.broadcast_to(a[:, None], same.shape)
+    unit = jnp.finfo(a.dtype).eps
+    K = jnp.where(same, a, state.nngp)
+    F, G = closed_form(activation)(activation, a, K, b)
+    F_error = 2 * unit * (norm[:, None] * norm2 + jnp.abs(F))
+    G_error = 2 * unit * jnp.maximum(jnp.abs(G), 1.0)
+    if activation.kinks:
+        angle = _angle_error(a, K, b, state.nngp_error, same)
+        G_error = G_error + angle
+        if activation.name in JUMPS:
+            F_error = F_error + angle
+    return Moments(F, G, F_error, G_error, slope[:, None] * slope2)
+
+
+def _series_moments(activation, state: State, same, row, column, tolerance) -> Moments:
+    (a, norm, slope, series), (b, norm2, slope2, series2) = row, column
+    rho = correlation(a, state.nngp, b, same)
+    sums = pair_sums(hermite.symmetry(activation), series, series2, rho, tolerance / 10)
+    F = jnp.where(same, norm[:, None] ** 2, sums.value)
+    G = jnp.where(same, slope[:, None] ** 2, sums.slope)
+    size, gain = norm[:, None] * norm2, slope[:, None] * slope2
+    alone = series.error[:, None] + series2.error
+    relative = relative_error(jnp.where(same, alone, sums.error), tolerance)
+    return Moments(F, G, relative * size, relative * gain, gain)
+
+
+def correlation(a: jax.Array, K: jax.Array, b: jax.Array, same: jax.Array) -> jax.Array:
+    """ρ within ±1; 0 for equal inputs, which are computed apart, and where a variance is 0."""
+    spread = jnp.sqrt(a[:, None] * b)
+    rho = jnp.clip(K / jnp.where(spread > 0, spread, 1.0), -1.0, 1.0)
+    return jnp.where(same | (spread == 0), 0.0, rho)
+
+
+def relative_error(error: jax.Array, tolerance: float | jax.Array) -> jax.Array:
+    """A series' relative error with rounding; infinite where the tolerance is missed."""
+    return jnp.where(error <= tolerance, error, jnp.inf) + 8 * jnp.finfo(error.dtype).eps
+
+
+def _angle_error(a, K, b, error, same) -> jax.Array:
+    """Error of the angle of two inputs from that of K: δ/sin, at most √(2δ), δ relative."""
+    size = jnp.sqrt(a * b)
+    safe = jnp.where(size > 0, size, 1.0)
+    relative = error / safe + jnp.finfo(error.dtype).eps
+    sine = root_determinant(a, K, b) / safe
+    return jnp.where(same | (size == 0), 0.0, relative / jnp.maximum(sine, jnp.sqrt(2 * relative)))
+
+
+@partial(jax.jit, static_argnames=("activation", "size"))
+def blocks(
+    activation: Activation,
+    scales: Scales,
+    rows: Points,
+    columns: Points,
+    places: jax.Array,
+    count: jax.Array,
+    tolerance: jax.Array,
+    *,
+    size: int,
+) -> jax.Array:
+    """The first ``count`` of a list of square blocks, (blocks, 3, size, size).
+
+    Args:
+        activation: as in :func:`block`, as are the next three.
+        scales: of all layers.
+        rows: all rows, a multiple of ``size``.
+        columns: all columns, likewise.
+        places: row and column of every block, in units of ``size`` (blocks, 2).
+        count: how many of them to compute.
+        tolerance: as in :func:`block`.
+        size: points per side of a block.
+    """
+
+    def one(i, out):
+        row, column = places[i, 0] * size, places[i, 1] * size
+        parts = rows.part(row, size), columns.part(column, size)
+        return out.at[i].set(jnp.stack(block(activation, scales, *parts, tolerance)))
+
+    out = jnp.zeros((len(places), 3, size, size), rows.inputs.dtype)
+    return jax.lax.fori_loop(0, count, one, out)
