@@ -26,5 +26,7 @@ from widthwise.initial.vertex import kernel_corrections as kernel_corrections
 from widthwise.finite.ntk import empirical_ntk as empirical_ntk
 from widthwise.finite.ensembles import Runs as Runs
 from widthwise.finite.ensembles import simulate as simulate
+from widthwise.finite.ensembles import simulate_widths as simulate_widths
+from widthwise.finite import estimators as estimators
 
 from widthwise._version import __version__ as __version__
