@@ -30,7 +30,7 @@ from widthwise._vocabulary import ArrayLike, Trajectories
 from widthwise.finite.dynamics import Adaptive, Descent, FixedSteps, Plan
 from widthwise.finite.gradient import Task
 from widthwise.finite.ntk import mlp_ntk
-from widthwise.finite.packets import Training, in_packets, packet_size, train, trained
+from widthwise.finite.packets import Training, in_packets, packet_size, start, train, trained
 from widthwise.finite.recording import quantities
 from widthwise.finite.runge_kutta import first_step, scheme_for
 from widthwise.limit.kernels import limit_kernels
@@ -201,7 +201,7 @@ def simulate(
         raise ValueError(
             f"times must be at least one finite number, increasing, to be simulated, got {times!r}"
         )
-    count, start = checks.positive_integer(members, "members"), _first(first)
+    count, begin = checks.positive_integer(members, "members"), _first(first)
     budget = checks.positive(memory, "memory")
     standard = 1e-4 if net.activation.kinks else 1e-6
     allowed = checks.positive(standard if tolerance is None else tolerance, "tolerance")
@@ -236,7 +236,7 @@ def simulate(
         exact = train(_outputs_only(training), pilot)["outputs"]
         training = replace(training, single=True)
         rounding = float(np.abs(train(_outputs_only(training), pilot)["outputs"] - exact).max())
-    found = _collect(training, start, count, size, budget, progress)
+    found = _collect(training, begin, count, size, budget, progress)
     return Runs(
         net=net,
         width=n,
@@ -250,7 +250,7 @@ def simulate(
         recorded=found,
         rounding_error=rounding,
         outside_theory=_outside_theory(momentum, batch),
-        first=start,
+        first=begin,
         _training=training,
     )
 
@@ -386,7 +386,7 @@ def _resolved(
     """Halve the Runge–Kutta step until the pilot agrees with half the step."""
     plan = training.plan
     if step is None:
-        step = first_step(plan.scheme) / max(_largest_eigenvalue(training), 1e-12)
+        step = first_step(plan.scheme) / max(_largest_eigenvalue(training, pilot), 1e-12)
     moments = np.asarray(plan.times)
 
     def at(size: float) -> tuple[Training, np.ndarray]:
@@ -409,11 +409,12 @@ def _resolved(
     )
 
 
-def _largest_eigenvalue(training: Training) -> float:
+def _largest_eigenvalue(training: Training, pilot: np.ndarray) -> float:
     """Of Θ on the train points, for the first member."""
     net = training.net.at_width(training.width, training.inputs)
     x = training.task.x_train
-    theta = mlp_ntk(net, training.start(0), x, x, training.width)
+    parameters = jax.tree.map(lambda leaf: leaf[0], start(training, pilot))
+    theta = mlp_ntk(net, parameters, x, x, training.width)
     return float(jnp.linalg.eigvalsh(theta)[-1])
 
 
@@ -428,15 +429,15 @@ def _collect(
 ) -> dict[str, np.ndarray]:
     """What is recorded of members first … first + count − 1, gathered from their packets."""
     found: dict[str, np.ndarray] = {}
-    for start, packet in in_packets(training, first, first + count, size, memory):
+    for number, packet in in_packets(training, first, first + count, size, memory):
         if not np.isfinite(packet["outputs"]).all():
             raise ValueError(
                 f"training diverged at width {training.width}: step "
                 f"{float(training.plan.step):g} is too large for this network and these data; use "
                 "a smaller step"
             )
-        inside = slice(max(start, first) - start, min(start + size, first + count) - start)
-        place = slice(start + inside.start - first, start + inside.stop - first)
+        inside = slice(max(number, first) - number, min(number + size, first + count) - number)
+        place = slice(number + inside.start - first, number + inside.stop - first)
         for name, values in packet.items():
             if name not in found:
                 found[name] = np.empty((count, *values.shape[1:]))

@@ -57,25 +57,20 @@ class Training(eqx.Module):
     limit: Float[Array, "points train"] | None
     single: bool = eqx.field(static=True)
 
-    def start(self, member) -> Parameters:
-        """Initial parameters of one member, in the coordinates of the task."""
-        first, *rest = self.net.init(jax.random.fold_in(self.key, member), self.width, self.inputs)
-        if self.basis is not None:
-            first = Layer(first.weight @ self.basis, first.bias)
-        dtype = jnp.float32 if self.single else jnp.float64
-        return jax.tree.map(lambda leaf: leaf.astype(dtype), (first, *rest))
-
-    def one(self, member, *, trained: bool = False) -> Seen | Parameters:
+    def one(self, member, start: Parameters) -> Seen:
         """What is recorded of one member, and its outputs before training under "initial"."""
-        velocity, task, start = self._velocity(), self.task, self.start(member)
+        velocity, task = self._velocity(), self.task
         key = jax.random.fold_in(self.key, member)
-        if trained:
-            path = self.plan.integrate(velocity, lambda p: p, start, key)
-            return jax.tree.map(lambda leaf: leaf[-1], path)
         net = self.net.at_width(self.width, self.inputs)
         observe = observer(net, self.width, task, velocity, self.names, start, self.limit)
         initial = velocity.outputs(start, task.x)
         return {"initial": initial, **self.plan.integrate(velocity, observe, start, key)}
+
+    def last(self, member, start: Parameters) -> Parameters:
+        """The parameters of one member at the last recorded time."""
+        key = jax.random.fold_in(self.key, member)
+        path = self.plan.integrate(self._velocity(), lambda p: p, start, key)
+        return jax.tree.map(lambda leaf: leaf[-1], path)
 
     def _velocity(self):
         inputs = self.inputs if self.basis is None else self.task.x.shape[1]
@@ -109,20 +104,48 @@ def packet_bytes(training: Training, size: int) -> float:
     return (4 if training.single else 8) * size * numbers
 
 
-@eqx.filter_jit
+def start(training: Training, members: Int[Array, " members"]) -> Parameters:
+    """Initial parameters of a packet of members, in the coordinates of the task."""
+    t = training
+    return _draw(t.net, t.width, t.inputs, t.key, t.basis, t.single, members)
+
+
 def train(training: Training, members: Int[Array, " members"]) -> Seen:
     """What is recorded of a packet of members, (members, ...)."""
-    if len(members) == 1:
-        return jax.tree.map(lambda leaf: leaf[None], training.one(members[0]))
-    return jax.vmap(training.one)(members)
+    return _train(training, members, start(training, members))
 
 
 @eqx.filter_jit
 def trained(training: Training, members: Int[Array, " members"]) -> Parameters:
     """The parameters of a packet of members after training."""
-    if len(members) == 1:
-        return jax.tree.map(lambda leaf: leaf[None], training.one(members[0], trained=True))
-    return jax.vmap(partial(training.one, trained=True))(members)
+    return _each(training.last, members, start(training, members))
+
+
+@eqx.filter_jit
+def _draw(net: MLP, width: int, inputs: int, key, basis, single: bool, members) -> Parameters:
+    """A program of its own, which all plans and records of an ensemble share."""
+
+    def one(member):
+        first, *rest = net.init(jax.random.fold_in(key, member), width, inputs)
+        if basis is not None:
+            first = Layer(first.weight @ basis, first.bias)
+        dtype = jnp.float32 if single else jnp.float64
+        return jax.tree.map(lambda leaf: leaf.astype(dtype), (first, *rest))
+
+    return jax.vmap(one)(members)
+
+
+@eqx.filter_jit
+def _train(training: Training, members, parameters: Parameters) -> Seen:
+    return _each(training.one, members, parameters)
+
+
+def _each(work, members, parameters: Parameters):
+    """All members at once; a single one without the axis, for plain matrix products."""
+    if len(members) > 1:
+        return jax.vmap(work)(members, parameters)
+    alone = work(members[0], jax.tree.map(lambda leaf: leaf[0], parameters))
+    return jax.tree.map(lambda leaf: leaf[None], alone)
 
 
 def in_packets(
@@ -138,18 +161,18 @@ def in_packets(
     useful = (cores or 1) if devices[0].platform == "cpu" else 1
     workers = int(np.clip(memory // packet_bytes(training, size), 1, min(useful, len(starts))))
 
-    def work(start: int) -> dict[str, np.ndarray]:
-        seen = train(training, np.arange(start, start + size))
+    def work(begin: int) -> dict[str, np.ndarray]:
+        seen = train(training, np.arange(begin, begin + size))
         return {name: np.asarray(leaf) for name, leaf in seen.items()}
 
     if workers == 1:
-        yield from ((start, work(start)) for start in starts)
+        yield from ((begin, work(begin)) for begin in starts)
         return
     with ThreadPoolExecutor(workers) as pool:
-        tasks = [pool.submit(work, start) for start in starts]
+        tasks = [pool.submit(work, begin) for begin in starts]
         try:
-            for start, task in zip(starts, tasks, strict=True):
-                yield start, task.result()
+            for begin, task in zip(starts, tasks, strict=True):
+                yield begin, task.result()
         finally:
             for task in tasks:
                 task.cancel()
@@ -161,22 +184,23 @@ def _on_devices(training: Training, starts: range, size: int, devices):
     sharding = NamedSharding(mesh, PartitionSpec("members"))
     arrays, static = eqx.partition(training, eqx.is_array)
 
-    @jax.jit
-    @partial(
-        jax.shard_map,
-        mesh=mesh,
-        in_specs=(PartitionSpec(), PartitionSpec("members")),
-        out_specs=PartitionSpec("members"),
-        check_vma=False,
-    )
-    def everywhere(arrays, members):
-        return train(eqx.combine(arrays, static), members)
+    shared, split = PartitionSpec(), PartitionSpec("members")
+    everywhere = partial(jax.shard_map, mesh=mesh, out_specs=split, check_vma=False)
+
+    def starting(arrays, members):
+        return start(eqx.combine(arrays, static), members)
+
+    def training_from(arrays, members, parameters):
+        return _train(eqx.combine(arrays, static), members, parameters)
+
+    draw = jax.jit(everywhere(starting, in_specs=(shared, split)))
+    work = jax.jit(everywhere(training_from, in_specs=(shared, split, split)))
 
     for begin in range(0, len(starts), len(devices)):
-        start = starts[begin]
-        members = np.arange(start, start + size * len(devices))
-        seen = everywhere(arrays, jax.device_put(members, sharding))
+        first = starts[begin]
+        members = jax.device_put(np.arange(first, first + size * len(devices)), sharding)
+        seen = work(arrays, members, draw(arrays, members))
         whole = {name: np.asarray(leaf) for name, leaf in seen.items()}
         for place in range(min(len(devices), len(starts) - begin)):
             part = slice(place * size, (place + 1) * size)
-            yield start + place * size, {name: leaf[part] for name, leaf in whole.items()}
+            yield first + place * size, {name: leaf[part] for name, leaf in whole.items()}

@@ -11,13 +11,13 @@ stages as products of the previous stage's errors and features (see :mod:`.gradi
 their weights once.
 """
 
-from collections.abc import Callable
 from itertools import pairwise
 from typing import Literal, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 from scipy.integrate import DOP853
 
 from widthwise.finite.gradient import Factors, NegativeGradient
@@ -59,31 +59,17 @@ def advance(
 
 
 def _by_tableau(matrix, weights, velocity, parameters: Parameters, size) -> Parameters:
-    """The stages in a loop, so that the gradient compiles once."""
-    positions = [_combination(row, parameters, size) for row in matrix]
-    stages = len(weights)
+    """The stages in a loop and the parameters in one vector: little to compile."""
+    start, unravel = ravel_pytree(parameters)
+    reach = size * jnp.asarray(matrix, start.dtype)
 
     def stage(s, slopes):
-        k = velocity(jax.lax.switch(s, positions, slopes))
-        return jax.tree.map(lambda all_, one: all_.at[s].set(one), slopes, k)
+        k, _ = ravel_pytree(velocity(unravel(start + reach[s] @ slopes)))
+        return slopes.at[s].set(k)
 
-    empty = jax.tree.map(lambda leaf: jnp.zeros((stages, *leaf.shape), leaf.dtype), parameters)
-    slopes = jax.lax.fori_loop(0, stages, stage, empty)
-    return _combination(weights, parameters, size)(slopes)
-
-
-def _combination(row, parameters: Parameters, size) -> Callable[[Parameters], Parameters]:
-    """The function slopes ↦ θ + h Σ_j row_j slopes_j."""
-    terms = [(j, float(a)) for j, a in enumerate(row) if a]
-
-    def position(slopes: Parameters) -> Parameters:
-        if not terms:
-            return parameters
-        return jax.tree.map(
-            lambda p, k: p + size * sum(a * k[j] for j, a in terms), parameters, slopes
-        )
-
-    return position
+    empty = jnp.zeros((len(weights), len(start)), start.dtype)
+    slopes = jax.lax.fori_loop(0, len(weights), stage, empty)
+    return unravel(start + size * jnp.asarray(weights, start.dtype) @ slopes)
 
 
 def _kutta_products(velocity: NegativeGradient, parameters: Parameters, size) -> Parameters:
