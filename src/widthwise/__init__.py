@@ -46,5 +46,7 @@ from widthwise.finite.ntk import NTKDiscrepancy as NTKDiscrepancy
 from widthwise.finite.ntk import PrecisionWarning as PrecisionWarning
 from widthwise.finite.ensembles import Runs as Runs
 from widthwise.finite.ensembles import simulate as simulate
+from widthwise.finite.ensembles import simulate_widths as simulate_widths
+from widthwise.finite import estimators as estimators
 
 from widthwise._version import __version__ as __version__

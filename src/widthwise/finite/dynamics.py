@@ -1,110 +1,117 @@
-"""Training dynamics of one finite network: the gradient, and ways to follow it through time.
+"""Ways to follow the parameters of one finite network through its training.
 
-A plan is a value that says at which moments outputs are recorded and how to get from one to the
+A plan is a value that says at which moments the network is observed and how to get from one to the
 next. Step counts and sizes are arrays, so that all plans of one kind share one compilation.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, PyTree
 
 from widthwise._vocabulary import Array
-from widthwise.model.architecture import MLP, Layer, Parameters
+from widthwise.finite.gradient import NegativeGradient, Task, negative_gradient
+from widthwise.finite.runge_kutta import Scheme, advance
+from widthwise.model.architecture import Parameters
 
-Velocity: TypeAlias = Callable[[Parameters], Parameters]
-Observe: TypeAlias = Callable[[Parameters], jax.Array]
+__all__ = ["Adaptive", "Descent", "FixedSteps", "Plan", "Task", "negative_gradient"]
 
-
-class Task(NamedTuple):
-    """Train points, their labels, and all points (train first) at which outputs are recorded."""
-
-    x_train: Float[Array, "train inputs"]
-    y_train: Float[Array, "train outputs"]
-    x: Float[Array, "points inputs"]
-
-
-def negative_gradient(net: MLP, width: int, task: Task) -> Velocity:
-    """θ ↦ −r ∇ ½ Σ (f(x_a) − y_a)², with the per-layer rates r of the parametrization."""
-    rates = net.learning_rates(width, task.x.shape[1])
-
-    def velocity(parameters: Parameters) -> Parameters:
-        outputs, pullback = jax.vjp(lambda p: net.apply(p, task.x_train), parameters)
-        (gradient,) = pullback(task.y_train - outputs)
-        return tuple(
-            Layer(rate.weight * g.weight, None if g.bias is None else rate.bias * g.bias)
-            for rate, g in zip(rates, gradient, strict=True)
-        )
-
-    return velocity
+Observe: TypeAlias = Callable[[Parameters], PyTree]
+_SHUFFLES = 2**31 - 1  # folded into a member's key; its parameters use small numbers
 
 
 class FixedSteps(eqx.Module):
-    """Runge–Kutta steps of gradient flow, or the steps of gradient descent."""
+    """Runge–Kutta steps of gradient flow."""
 
     times: Float[Array, " times"]
     counts: Int[Array, " times"]
     sizes: Float[Array, " times"]
     step: Float[Array, ""]
-    descent_steps: bool = eqx.field(static=True)
+    scheme: Scheme = eqx.field(static=True)
 
     @classmethod
-    def flow(cls, times: np.ndarray, step: float) -> "FixedSteps":
+    def flow(
+        cls, times: np.ndarray, step: float, scheme: Scheme = "dormand_prince_8"
+    ) -> "FixedSteps":
         """Between recorded times, the fewest equal steps not longer than ``step``."""
         gaps = np.diff(times, prepend=0.0)
         counts = np.ceil(gaps / step - 1e-9).astype(int)
         sizes = gaps / np.maximum(counts, 1)
         return cls(
-            jnp.asarray(times), jnp.asarray(counts), jnp.asarray(sizes), jnp.asarray(step), False
+            jnp.asarray(times), jnp.asarray(counts), jnp.asarray(sizes), jnp.asarray(step), scheme
         )
 
-    @classmethod
-    def descent(cls, steps: np.ndarray, rate: float) -> "FixedSteps":
-        """The recorded numbers of steps of gradient descent with learning rate η."""
-        counts = np.diff(steps, prepend=0.0).astype(int)
-        sizes = np.full(len(steps), rate)
-        return cls(
-            jnp.asarray(steps), jnp.asarray(counts), jnp.asarray(sizes), jnp.asarray(rate), True
-        )
-
-    def integrate(self, velocity: Velocity, observe: Observe, start: Parameters) -> jax.Array:
+    def integrate(self, velocity: NegativeGradient, observe: Observe, start: Parameters, key=None):
         """Observations at the recorded times, (times, ...)."""
-        advance = _euler if self.descent_steps else _runge_kutta
 
         def to_next_time(parameters, interval):
             count, size = interval
+            size = size.astype(start[0].weight.dtype)
             parameters = jax.lax.fori_loop(
-                0, count, lambda _, p: advance(velocity, p, size), parameters
+                0, count, lambda _, p: advance(self.scheme, velocity, p, size), parameters
             )
             return parameters, observe(parameters)
 
         return jax.lax.scan(to_next_time, start, (self.counts, self.sizes))[1]
 
 
-def _plus(parameters: Parameters, scale, change: Parameters) -> Parameters:
-    return jax.tree.map(lambda p, c: p + scale * c, parameters, change)
+class Descent(eqx.Module):
+    """Gradient descent, with momentum and on mini-batches if asked.
 
+    v ← μ v − r ∇L(θ),  θ ← θ + η v. A mini-batch of b of the m train points replaces ∇L by m/b
+    times the gradient of its own loss; every epoch of ⌊m/b⌋ batches goes through a new shuffle.
+    """
 
-def _euler(velocity: Velocity, parameters: Parameters, size) -> Parameters:
-    return _plus(parameters, size, velocity(parameters))
+    times: Float[Array, " times"]
+    counts: Int[Array, " times"]
+    step: Float[Array, ""]
+    momentum: Float[Array, ""]
+    heavy: bool = eqx.field(static=True)
+    batch: int | None = eqx.field(static=True)
 
+    @classmethod
+    def steps(
+        cls, steps: np.ndarray, rate: float, momentum: float = 0.0, batch: int | None = None
+    ) -> "Descent":
+        """The recorded numbers of steps with learning rate η."""
+        counts = np.diff(steps, prepend=0.0).astype(int)
+        numbers = (jnp.asarray(steps), jnp.asarray(counts), jnp.asarray(rate))
+        return cls(*numbers, jnp.asarray(momentum), momentum != 0.0, batch)
 
-def _runge_kutta(velocity: Velocity, parameters: Parameters, size) -> Parameters:
-    """The classical fourth-order step, its stages in a loop so that the gradient compiles once."""
+    def integrate(self, velocity: NegativeGradient, observe: Observe, start: Parameters, key=None):
+        """Observations after the recorded numbers of steps, (times, ...)."""
+        dtype = start[0].weight.dtype
+        step, momentum = self.step.astype(dtype), self.momentum.astype(dtype)
+        shuffles = None if key is None else jax.random.fold_in(key, _SHUFFLES)
 
-    def stage(state, coefficients):
-        position, total = state
-        reach, weight = coefficients
-        k = velocity(position)
-        return (_plus(parameters, size * reach, k), _plus(total, size * weight, k)), None
+        def move(k, state):
+            parameters, speed = state
+            slope = self._slope(velocity, parameters, k, shuffles)
+            if self.heavy:
+                slope = speed = jax.tree.map(lambda v, g: momentum * v + g, speed, slope)
+            return jax.tree.map(lambda p, g: p + step * g, parameters, slope), speed
 
-    reaches = jnp.array([0.5, 0.5, 1.0, 0.0])
-    weights = jnp.array([1 / 6, 1 / 3, 1 / 3, 1 / 6])
-    return jax.lax.scan(stage, (parameters, parameters), (reaches, weights))[0][1]
+        def to_next_time(state, count):
+            done, moving = state
+            moving = jax.lax.fori_loop(done, done + count, move, moving)
+            return (done + count, moving), observe(moving[0])
+
+        still = jax.tree.map(jnp.zeros_like, start) if self.heavy else ()
+        return jax.lax.scan(to_next_time, (jnp.asarray(0), (start, still)), self.counts)[1]
+
+    def _slope(self, velocity: NegativeGradient, parameters, k, shuffles) -> Parameters:
+        if self.batch is None:
+            return velocity(parameters)
+        m = len(velocity.x)
+        epoch, place = jnp.divmod(k, m // self.batch)
+        order = jax.random.permutation(jax.random.fold_in(shuffles, epoch), m)
+        chosen = jax.lax.dynamic_slice_in_dim(order, place * self.batch, self.batch)
+        few = velocity.on(jnp.asarray(velocity.x)[chosen], jnp.asarray(velocity.y)[chosen])
+        return jax.tree.map(lambda g: m / self.batch * g, few(parameters))
 
 
 class Adaptive(eqx.Module):
@@ -114,7 +121,7 @@ class Adaptive(eqx.Module):
     tolerance: float
     step: float = float("nan")
 
-    def integrate(self, velocity: Velocity, observe: Observe, start: Parameters) -> jax.Array:
+    def integrate(self, velocity: NegativeGradient, observe: Observe, start: Parameters, key=None):
         """Observations at the recorded times, (times, ...)."""
         import diffrax  # half a second that only this solver needs
 
@@ -133,4 +140,4 @@ class Adaptive(eqx.Module):
         return jax.vmap(observe)(solution.ys)
 
 
-Plan: TypeAlias = FixedSteps | Adaptive
+Plan: TypeAlias = FixedSteps | Descent | Adaptive

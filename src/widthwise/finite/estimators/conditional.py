@@ -18,6 +18,7 @@ from jaxtyping import Float
 from scipy.stats import norm
 
 from widthwise.algebra.gaussian import Estimate
+from widthwise.finite.estimators.power_sums import PowerSums
 from widthwise.model.architecture import MLP
 from widthwise.model.laws import Gaussian
 
@@ -56,20 +57,13 @@ def variance(samples: Float[np.ndarray, " members"]) -> Estimate:
 
 
 def fourth_k_statistic(samples: Float[np.ndarray, " members"]) -> Estimate:
-    """The unbiased fourth cumulant k₄ (Fisher 1930), with a batch standard error."""
+    """The unbiased fourth cumulant k₄, with a jackknife standard error."""
     if len(samples) < 4 * _BATCHES:
         raise ValueError(
             f"k₄ needs at least {4 * _BATCHES} samples for its error, got {len(samples)}"
         )
-
-    def k4(x: np.ndarray) -> float:
-        n = len(x)
-        m2, m4 = (((x - x.mean()) ** r).mean() for r in (2, 4))
-        return n * n * ((n + 1) * m4 - 3 * (n - 1) * m2**2) / ((n - 1) * (n - 2) * (n - 3))
-
-    batches = [k4(batch) for batch in np.array_split(np.asarray(samples), _BATCHES)]
-    error = np.std(batches, ddof=1) / np.sqrt(len(batches))
-    return Estimate(np.asarray(k4(np.asarray(samples))), np.asarray(error))
+    x = np.asarray(samples, dtype=float)[:, None]
+    return PowerSums.empty(pivot=x.mean(0)).update(x).cumulant((0, 0, 0, 0))
 
 
 def fourth_cumulant(net: MLP, width: int, moments: ConditionalMoments) -> Estimate:
