@@ -114,6 +114,11 @@ def block(
     first = Layer(*(s[0] for s in scales))
     start = first_state(first, rows.inputs.T, columns.inputs, rows.variance[0], columns.variance[0])
 
+    above = Layer(*(s[1:] for s in scales))
+    tables = tuple((p.variance, p.norm, p.slope, p.series) for p in (rows, columns))
+    if rows.series is None and not activation.kinks:
+        return _rounded_block(activation, first, above, start, same, rows, columns)
+
     def layer(state: State, given):
         scale, a, b = given
         if a[-1] is None:
@@ -122,10 +127,49 @@ def block(
             moments = _series_moments(activation, state, same, a, b, tolerance)
         return next_state(scale, state, moments), None
 
-    above = Layer(*(s[1:] for s in scales))
-    tables = tuple((p.variance, p.norm, p.slope, p.series) for p in (rows, columns))
     last, _ = jax.lax.scan(layer, start, (above, *tables))
     return Block(last.nngp, last.ntk, jnp.maximum(last.nngp_error, last.ntk_error))
+
+
+def _rounded_block(activation, first: Layer, above: Layer, start: State, same, rows, columns):
+    """A smooth closed form, whose only error is rounding: a product of numbers of single points."""
+
+    def layer(kernels, given):
+        scale, a, b = given
+        nngp, ntk = kernels
+        K = jnp.where(same, jnp.broadcast_to(a[:, None], same.shape), nngp)
+        F, G = closed_form(activation)(activation, a[:, None], K, b)
+        ntk = scale.bias_rate * scale.bias + scale.weight * (scale.weight_rate * F + G * ntk)
+        return (scale.bias + scale.weight * F, ntk), None
+
+    given = (above, rows.variance, columns.variance)
+    (nngp, ntk), _ = jax.lax.scan(layer, (start.nngp, start.ntk), given)
+    error, error2 = (_rounding_error(first, above, points) for points in (rows, columns))
+    return Block(nngp, ntk, error[:, None] * error2)
+
+
+def _rounding_error(first: Layer, above: Layer, points: Points) -> jax.Array:
+    """The e with error ≤ e(x) e(x'): the errors of the diagonal (Cauchy and Schwarz)."""
+    unit = jnp.finfo(points.norm.dtype).eps
+    own = points.variance[0]
+    start = unit * max(1.0, len(points.inputs) ** 0.5 / 2) * own
+    ntk = first.bias_rate * first.bias + first.weight_rate * (own - first.bias)
+
+    def layer(carried, given):
+        nngp_error, ntk_error, ntk = carried
+        scale, norm, slope = given
+        nngp_error = scale.weight * (4 * unit * norm**2 + slope**2 * nngp_error)
+        rounding = 2 * unit * jnp.abs(ntk) * jnp.maximum(slope, 1.0) ** 2
+        ntk_error = scale.weight_rate * nngp_error + scale.weight * (
+            slope**2 * ntk_error + rounding
+        )
+        own = scale.weight_rate * norm**2 + slope**2 * ntk
+        ntk = scale.bias_rate * scale.bias + scale.weight * own
+        return (nngp_error, ntk_error, ntk), None
+
+    given = (above, points.norm, points.slope)
+    (nngp_error, ntk_error, _), _ = jax.lax.scan(layer, (start, start, ntk), given)
+    return jnp.sqrt(jnp.maximum(nngp_error, ntk_error))
 
 
 def first_state(scale: Layer, x: jax.Array, x2: jax.Array, a: jax.Array, b: jax.Array) -> State:
@@ -162,7 +206,7 @@ def closed_moments(
     a = jnp.broadcast_to(a[:, None], same.shape)
     unit = jnp.finfo(a.dtype).eps
     K = jnp.where(same, a, state.nngp)
-    F, G = closed_form(activation)(activation, a, K, b)
+    F, G = jax.lax.optimization_barrier(closed_form(activation)(activation, a, K, b))
     F_error = 2 * unit * (norm[:, None] * norm2 + jnp.abs(F))
     G_error = 2 * unit * jnp.maximum(jnp.abs(G), 1.0)
     if activation.kinks:
