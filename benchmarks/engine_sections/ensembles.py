@@ -7,7 +7,7 @@ control under ``vmap``, warm. Both errors are measured against a flow integrated
 times and points of the first 64 networks; diffrax gets the loosest tolerance, in factors of √10,
 whose error is not above 1e-6.
 
-Wide networks (n = 1024, m = 64, two hidden layers): operations of the matrix products of a gradient,
+Wide networks (n = 1024, m = 64, two hidden layers): operations of a gradient's matrix products,
 6 m n², times gradients, per second; the products that move weights inside a Runge–Kutta step are
 not counted, and the drawing of the networks is part of the time. The machine's rate is the larger
 of numpy's and JAX's on (64 × 1024)(1024 × 1024) and on 1024 × 1024 squares.
