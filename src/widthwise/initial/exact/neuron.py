@@ -167,7 +167,7 @@ def prepare(features: Features, law: Law, n: int) -> Neuron:
 def _octave(
     features: Features, law: Law, n: int, probes: np.ndarray, level: int, end: float
 ) -> tuple[Octave, int, float, float]:
-    """The coarsest confirmed rule from a level on, its level, max |ψ| at the probes, the gap there."""
+    """The coarsest confirmed rule from a level on, its level, max |ψ| at probes, the gap there."""
     coarse = features.level(level)
     assert coarse is not None
     gaussian = isinstance(law, Gaussian)
