@@ -195,6 +195,7 @@ def test_sign_times_rademacher_is_binomial():
     wide = ww.exact_law(net, [[1.0]], 100_001)
     k = np.rint((wide.atoms.positions * np.sqrt(100_001) + 100_001) / 2)
     assert wide.atoms.masses == pytest.approx(stats.binom.pmf(k, 100_001, 0.5), abs=1e-14)
+    assert wide.error < 1e-12
 
 
 @pytest.mark.parametrize("law_name", LAWS)

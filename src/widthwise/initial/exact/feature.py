@@ -101,7 +101,7 @@ def features(net: MLP, x: np.ndarray, V: np.ndarray) -> Features:
         total = weights.sum()
         if abs(total - 1) < _ROUNDING:
             weights = weights / total
-        return Feature(values, weights, flat | discrete)
+        return Feature(values, weights, np.asarray(flat | discrete))
 
     line, wide, error = False, None, 0.0
     if not reduced.sources or not np.any(reduced.coefficients):
@@ -123,7 +123,7 @@ def features(net: MLP, x: np.ndarray, V: np.ndarray) -> Features:
         else:
             made = _random(reduced)
     sources = np.array([law.support for law in reduced.laws])
-    bounded = net.activation.growth == 0 or bool(np.isfinite(sources).all())
+    bounded = net.activation.growth == 0 or bool(np.all(np.isfinite(sources)))
     return Features(made, transform, line, wide, error, bounded)
 
 
