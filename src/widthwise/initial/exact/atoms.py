@@ -134,7 +134,7 @@ def _transformed(p: np.ndarray, n: int, first: int, last: int) -> np.ndarray:
         else sum(q * np.expm1(1j * (j - mean) * theta) for j, q in zip(k, p, strict=True))
     )
     with np.errstate(divide="ignore"):
-        size_of_power = np.exp(n / 2 * np.log1p(2 * gain.real + np.abs(gain) ** 2))
+        size_of_power = np.exp(n / 2 * np.log1p(2 * np.real(gain) + np.abs(gain) ** 2))
     phase = n * np.angle(1 + gain) + theta * (n * mean - first)
     values = size_of_power * np.exp(1j * phase)
     return np.maximum(np.fft.irfft(values.conj(), size)[: last - first + 1], 0.0)

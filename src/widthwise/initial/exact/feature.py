@@ -35,6 +35,7 @@ _DEGREE = 16
 _REACH = 9.5
 _MOST_NODES = 1 << 20
 _NEGLIGIBLE = 1e-24
+_ROUNDING = 1e-12
 _DENSITY_TOLERANCE = 1e-12
 _DENSITY_END = 256.0
 
@@ -97,7 +98,10 @@ def features(net: MLP, x: np.ndarray, V: np.ndarray) -> Features:
         z = y[:, place] * ratio
         values = evaluate(net.activation, z) @ V
         flat = flat_pieces(net.activation, z).all(1)
-        return Feature(values, weights, flat | discrete)
+        total = weights.sum()
+        if abs(total - 1) < _ROUNDING:
+            weights = weights / total
+        return Feature(values, weights, np.asarray(flat | discrete))
 
     line, wide, error = False, None, 0.0
     if not reduced.sources or not np.any(reduced.coefficients):
@@ -112,14 +116,14 @@ def features(net: MLP, x: np.ndarray, V: np.ndarray) -> Features:
         few = reduced.atoms <= rules.MOST_ATOMS
         one = len(leaders) == 1
         sources = reduced.continuous
-        if few and (sources <= (0 if one else 3) or (not kinks and not one and sources <= 6)):
+        if few and (sources <= (2 if one else 3) or (not kinks and not one and sources <= 6)):
             made = _few(reduced, kinks)
         elif one and sources:
             (made, error), line = _density(reduced, kinks), True
         else:
             made = _random(reduced)
     sources = np.array([law.support for law in reduced.laws])
-    bounded = net.activation.growth == 0 or bool(np.isfinite(sources).all())
+    bounded = net.activation.growth == 0 or bool(np.all(np.isfinite(sources)))
     return Features(made, transform, line, wide, error, bounded)
 
 
@@ -194,9 +198,8 @@ def _density(reduced: Projection, kinks: tuple[float, ...]) -> tuple[Iterator, f
         return value
 
     law = spectrum.spectrum(characteristic, std, _DENSITY_END / std)
-    ends = np.array(
-        [np.sort(c * np.array(law.support)) for c, law in zip(row, reduced.laws, strict=True)]
-    )
+    pairs = zip(row, reduced.laws, strict=True)
+    ends = np.array([np.sort(c * np.array(law.support)) for c, law in pairs])
     low, high = np.clip(ends.sum(0), -14 * std, 14 * std)
     edges = np.union1d(std * np.linspace(-14, 14, 57), [*kinks, *_corners(ends)])
     edges = np.union1d(edges[(edges > low) & (edges < high)], [low, high])

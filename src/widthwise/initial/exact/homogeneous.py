@@ -53,7 +53,9 @@ def log_gamma_ratio(k: np.ndarray, s: np.ndarray) -> np.ndarray:
     plain = loggamma(safe + b) - loggamma(safe + 0j) - b * np.log(safe)
     large = np.where(small, _STIRLING_FROM, a)
     x = b / large
-    log = np.log1p(x.real * (2 + x.real) + x.imag**2) / 2 + 1j * np.arctan2(x.imag, 1 + x.real)
+    log = np.log1p(np.real(x) * (2 + np.real(x)) + np.imag(x) ** 2) / 2 + 1j * np.arctan2(
+        np.imag(x), 1 + np.real(x)
+    )
     series = sum(
         c * ((large + b) ** -power - large ** -(power + 0j))
         for c, power in ((1 / 12, 1), (-1 / 360, 3), (1 / 1260, 5), (-1 / 1680, 7), (1 / 1188, 9))
@@ -77,7 +79,7 @@ class ActiveNeurons:
         """Log E[(χ²_k/n)^{s/2}; k ≥ 1] at a flat array of s."""
         k = self.counts[:, None]
         logs = log_gamma_ratio(k, s) + np.log(self.counts / self.n)[:, None] * s / 2
-        largest = logs.real.max(0)
+        largest = np.real(logs).max(0)
         return largest + np.log(self.probabilities @ np.exp(logs - largest))
 
 
@@ -118,7 +120,7 @@ def _log_binomial(n: int, k: np.ndarray) -> np.ndarray:
 
 def _stirling_error(k: np.ndarray) -> np.ndarray:
     """Log k! − log(√(2πk) (k/e)^k)."""
-    exact = loggamma(k + 1).real - (0.5 * np.log(2 * np.pi * k) + k * np.log(k) - k)
+    exact = np.real(loggamma(k + 1)) - (0.5 * np.log(2 * np.pi * k) + k * np.log(k) - k)
     series = 1 / (12 * k) - 1 / (360 * k**3) + 1 / (1260 * k**5) - 1 / (1680 * k**7)
     return np.where(k < 16, exact, series)
 
@@ -149,7 +151,7 @@ class HomogeneousLaw(ExactLaw):
 
     @property
     def std(self) -> float:
-        return float(np.exp(self._log_mellin(np.array([2.0 + 0j])).real[0] / 2))
+        return float(np.exp(np.real(self._log_mellin(np.array([2.0 + 0j])))[0] / 2))
 
     @property
     def atoms(self) -> Atoms:
@@ -174,14 +176,14 @@ class HomogeneousLaw(ExactLaw):
             w = c + 1j * u
             logs = loggamma(w) + self._log_radius(-2 * w)
             phase = np.log(np.square(flat[here] / self.std) / 2)
-            terms = np.exp(logs - np.outer(phase, w)).real
+            terms = np.real(np.exp(logs - np.outer(phase, w)))
             total = (terms.sum(1) - terms[:, 0] / 2) * step / np.pi
             result[here] = total + (1.0 if c < 0 else self._dead)
         return result.reshape(values.shape)
 
     def cumulant(self, order: int) -> float:
         mu = [1.0] + [
-            0.0 if r % 2 else float(np.exp(self._log_mellin(np.array([r + 0j])).real[0]))
+            0.0 if r % 2 else float(np.exp(np.real(self._log_mellin(np.array([r + 0j])))[0]))
             for r in range(1, order + 1)
         ]
         return cumulants(mu)[order]
@@ -210,17 +212,17 @@ class HomogeneousLaw(ExactLaw):
     def _heights(self) -> tuple[np.ndarray, np.ndarray]:
         """The lines' c and log M(c)."""
         c = np.array([*_LEFT, *_RIGHT])
-        return c, self._log_mellin(c + 0j).real
+        return c, np.real(self._log_mellin(c + 0j))
 
     def _line(self, c: float) -> Line:
         if c not in self._lines:
             step = min(2 * np.pi * min(abs(c), 1 + c) / _PERIOD, _FINEST)
-            parts, count, height = [], 256, self._log_mellin(np.array([c + 0j])).real[0]
+            parts, count, height = [], 256, np.real(self._log_mellin(np.array([c + 0j])))[0]
             while True:
                 start = sum(map(len, parts))
                 u = step * np.arange(start, start + count)
                 parts.append(self._log_mellin(c + 1j * u))
-                if parts[-1].real[-1] - height < np.log(_NEGLIGIBLE):
+                if np.real(parts[-1])[-1] - height < np.log(_NEGLIGIBLE):
                     break
                 count *= 2
             logs = np.concatenate(parts)
@@ -246,10 +248,10 @@ class HomogeneousLaw(ExactLaw):
             here, line = best == j, self._line(float(c[j]))
             s = line.c + 1j * line.u
             logs = line.logs - (np.log(s) if power else 0.0)
-            top = logs.real[0]
+            top = np.real(logs)[0]
             weights = np.exp(logs - top) * line.step / np.pi
             weights[0] /= 2
-            terms = (weights * np.exp(-1j * np.outer(logz[here], line.u))).real
+            terms = np.real(weights * np.exp(-1j * np.outer(logz[here], line.u)))
             prefactor = np.exp(top - (line.c + 1 - power) * logz[here])
             total, every_second = terms.sum(1), 2 * terms[:, ::2].sum(1)
             size = np.abs(weights).sum()
@@ -277,7 +279,7 @@ class HomogeneousLaw(ExactLaw):
         """p(0) = E[1/R]/√(2π), infinite where a layer may have a single active neuron."""
         if min(layer.counts.min() for layer in self.layers) <= 1:
             return float("inf")
-        radius = self._log_radius(np.array([-1.0 + 0j])).real[0]
+        radius = np.real(self._log_radius(np.array([-1.0 + 0j])))[0]
         return float(np.exp(radius) / np.sqrt(2 * np.pi))
 
     def _distribution(self, z: np.ndarray) -> np.ndarray:

@@ -227,6 +227,13 @@ def _compressed(feature: Feature, end: float) -> tuple[Feature, tuple[np.ndarray
     return feature, (nodes.reshape(-1, 1), spread.ravel())
 
 
+def _sums(index: np.ndarray, weights: np.ndarray, count: int) -> np.ndarray:
+    """Sums of weights by index; few of them pairwise, since n multiplies their rounding."""
+    if count > 64:
+        return np.bincount(index, weights, count)
+    return np.array([weights[index == j].sum() for j in range(count)])
+
+
 def _atoms(feature: Feature, law: Law) -> Atoms:
     """Atoms of W · g: everything if W has atoms, otherwise what is at 0."""
     scale = np.abs(feature.values).max(initial=0.0)
@@ -241,7 +248,7 @@ def _atoms(feature: Feature, law: Law) -> Atoms:
     parts = []
     rounded = np.round(g / max(scale, 1e-300), 12)
     different, index = np.unique(rounded, axis=0, return_inverse=True)
-    masses = np.bincount(index.ravel(), weights)
+    masses = _sums(index.ravel(), weights, len(different))
     places = np.zeros_like(different)
     places[index.ravel()] = g
     w, p = law.quadrature(1)
