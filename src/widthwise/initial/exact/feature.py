@@ -97,7 +97,7 @@ def features(net: MLP, x: np.ndarray, V: np.ndarray) -> Features:
         z = y[:, place] * ratio
         values = evaluate(net.activation, z) @ V
         flat = flat_pieces(net.activation, z).all(1)
-        return Feature(values, weights, flat | discrete)
+        return Feature(values, weights, np.asarray(flat | discrete))
 
     line, wide, error = False, None, 0.0
     if not reduced.sources or not np.any(reduced.coefficients):

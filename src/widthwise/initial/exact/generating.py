@@ -43,17 +43,17 @@ def log_generating(law: Law, s: np.ndarray) -> np.ndarray:
             case Gaussian():
                 return s * s / 2
             case Uniform():
-                w = np.where(s.real < 0, -s, s) * math.sqrt(3)
+                w = np.where(np.real(s) < 0, -s, s) * math.sqrt(3)
                 ratio = np.where(w == 0, 1.0, -np.expm1(-2 * w) / np.where(w == 0, 1.0, 2 * w))
                 return w + np.log(ratio)
             case Laplace():
                 value = -np.log(1 - s * s / 2)
-                return np.where(np.abs(s.real) < math.sqrt(2), value, np.inf)
+                return np.where(np.abs(np.real(s)) < math.sqrt(2), value, np.inf)
             case Exponential():
-                return np.where(s.real < 1, -s - np.log(1 - s), np.inf)
+                return np.where(np.real(s) < 1, -s - np.log(1 - s), np.inf)
             case Gamma(shape=k):
                 root = math.sqrt(k)
-                return np.where(s.real < root, -root * s - k * np.log(1 - s / root), np.inf)
+                return np.where(np.real(s) < root, -root * s - k * np.log(1 - s / root), np.inf)
             case TruncatedGaussian(bound=b):
                 return _truncated(s / law._deviation, b)
             case StudentT():
@@ -68,14 +68,14 @@ def log_generating(law: Law, s: np.ndarray) -> np.ndarray:
         )
     w, p = law.quadrature(_GAUSS)
     exponents = s[..., None] * w
-    largest = exponents.real.max(-1)
+    largest = exponentnp.real(s).max(-1)
     return largest + np.log(np.exp(exponents - largest[..., None]) @ p)
 
 
 def _truncated(t: np.ndarray, b: float) -> np.ndarray:
-    t = np.where(t.real < 0, -t, t)
+    t = np.where(np.real(t) < 0, -t, t)
     mass, root = erf(b / math.sqrt(2)), math.sqrt(2)
-    far = t.real >= b
+    far = np.real(t) >= b
     outside = np.where(far, t, b + 0j)
     log_far = (
         outside * b

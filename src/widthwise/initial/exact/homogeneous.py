@@ -149,7 +149,7 @@ class HomogeneousLaw(ExactLaw):
 
     @property
     def std(self) -> float:
-        return float(np.exp(self._log_mellin(np.array([2.0 + 0j])).real[0] / 2))
+        return float(np.exp(np.real(self._log_mellin(np.array([2.0 + 0j])))[0] / 2))
 
     @property
     def atoms(self) -> Atoms:
@@ -181,7 +181,7 @@ class HomogeneousLaw(ExactLaw):
 
     def cumulant(self, order: int) -> float:
         mu = [1.0] + [
-            0.0 if r % 2 else float(np.exp(self._log_mellin(np.array([r + 0j])).real[0]))
+            0.0 if r % 2 else float(np.exp(np.real(self._log_mellin(np.array([r + 0j])))[0]))
             for r in range(1, order + 1)
         ]
         return cumulants(mu)[order]
@@ -210,12 +210,12 @@ class HomogeneousLaw(ExactLaw):
     def _heights(self) -> tuple[np.ndarray, np.ndarray]:
         """The lines' c and log M(c)."""
         c = np.array([*_LEFT, *_RIGHT])
-        return c, self._log_mellin(c + 0j).real
+        return c, np.real(self._log_mellin(c + 0j))
 
     def _line(self, c: float) -> Line:
         if c not in self._lines:
             step = min(2 * np.pi * min(abs(c), 1 + c) / _PERIOD, _FINEST)
-            parts, count, height = [], 256, self._log_mellin(np.array([c + 0j])).real[0]
+            parts, count, height = [], 256, np.real(self._log_mellin(np.array([c + 0j])))[0]
             while True:
                 start = sum(map(len, parts))
                 u = step * np.arange(start, start + count)
@@ -246,7 +246,7 @@ class HomogeneousLaw(ExactLaw):
             here, line = best == j, self._line(float(c[j]))
             s = line.c + 1j * line.u
             logs = line.logs - (np.log(s) if power else 0.0)
-            top = logs.real[0]
+            top = np.real(logs)[0]
             weights = np.exp(logs - top) * line.step / np.pi
             weights[0] /= 2
             terms = (weights * np.exp(-1j * np.outer(logz[here], line.u))).real
@@ -277,7 +277,7 @@ class HomogeneousLaw(ExactLaw):
         """p(0) = E[1/R]/√(2π), infinite where a layer may have a single active neuron."""
         if min(layer.counts.min() for layer in self.layers) <= 1:
             return float("inf")
-        radius = self._log_radius(np.array([-1.0 + 0j])).real[0]
+        radius = np.real(self._log_radius(np.array([-1.0 + 0j])))[0]
         return float(np.exp(radius) / np.sqrt(2 * np.pi))
 
     def _distribution(self, z: np.ndarray) -> np.ndarray:

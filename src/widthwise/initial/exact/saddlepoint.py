@@ -119,8 +119,8 @@ class Cumulants:
     def log_one(self, tau: np.ndarray) -> np.ndarray:
         """Log M at a flat array of complex arguments of nearly one real part."""
         g, logs = self._nodes
-        law, middle = self.law.neuron.law, tau.real.mean()
-        sizes = logs + sum(log_generating(law, middle * c) for c in g.T).real
+        law, middle = self.law.neuron.law, np.real(tau).mean()
+        sizes = logs + np.real(sum(log_generating(law, middle * c) for c in g.T))
         kept = sizes > sizes.max() - _PRUNED
         g, logs = g[kept], logs[kept]
         result = np.empty(len(tau), dtype=complex)
@@ -128,7 +128,7 @@ class Cumulants:
         for start in range(0, len(tau), rows):
             block = tau[start : start + rows, None]
             terms = logs + sum(log_generating(law, block * c) for c in g.T)
-            top = terms.real.max(1)
+            top = np.real(terms).max(1)
             with np.errstate(invalid="ignore"):
                 total = np.exp(terms - top[:, None]).sum(1)
             result[start : start + rows] = top + np.log(total)
@@ -145,9 +145,10 @@ class Cumulants:
         while True:
             g, logs = self._nodes
             t = self.law.scale * s
-            terms = logs + sum(log_generating(self.law.neuron.law, t * c) for c in g.T).real
+            log_one = sum(log_generating(self.law.neuron.law, t * c) for c in g.T)
+            terms = logs + np.real(log_one)
             bias = sum(
-                float(log_generating(self.law.bias.law, np.array([c * s])).real[0])
+                float(np.real(log_generating(self.law.bias.law, np.array([c * s])))[0])
                 for c in self.law.bias.coefficients
             )
             if not np.isfinite(terms).all() or not np.isfinite(bias):
@@ -174,7 +175,7 @@ class Cumulants:
 
     def slope(self, s: float) -> float:
         h = 1e-9 / self.law.std
-        return float(self(np.array([s + 1j * h])).imag[0] / h)
+        return float(np.imag(self(np.array([s + 1j * h])))[0] / h)
 
     def saddle(self, z: float) -> Saddle:
         """ŝ with K'(ŝ) = z > 0."""
@@ -187,13 +188,15 @@ class Cumulants:
                     " (or Z is bounded); take a smaller z"
                 )
             low, high = high, min(2 * high, self.largest)
-        s = float(brentq(lambda s: self.slope(s) - z, low, high, xtol=1e-14 / self.law.std))
+        tolerance = 1e-14 / self.law.std
+        root = brentq(lambda s: self.slope(s) - z, low, high, xtol=tolerance)
+        s = float(root)  # pyright: ignore[reportArgumentType]
         radius = 0.2 * min(s, self.largest - s, 1 / self.law.std) + 1e-6 / self.law.std
         circle = np.exp(2j * np.pi * np.arange(_CIRCLE) / _CIRCLE)
         around = self(s + radius * circle)
-        height = self(np.array([s + 0j])).real[0]
-        curvature = 2 * np.mean((around - height).real * np.cos(2 * np.angle(circle))) / radius**2
-        imaginary = np.mean(around.imag * np.sin(2 * np.angle(circle))) * 2 / radius**2
+        height = np.real(self(np.array([s + 0j])))[0]
+        curvature = 2 * np.mean(np.real(around - height) * np.cos(2 * np.angle(circle))) / radius**2
+        imaginary = np.mean(np.imag(around) * np.sin(2 * np.angle(circle))) * 2 / radius**2
         return Saddle(s, float(height), float(curvature + imaginary))
 
 

@@ -133,7 +133,7 @@ class ShallowLaw(ExactLaw):
                 small = increment > -0.5
                 size[small] = np.exp(self.neurons * np.log1p(increment[small]))
                 return np.where((increment < -1) & (self.neurons % 2 == 1), -size, size)
-            a, b = increment.real, increment.imag
+            a, b = np.real(increment), np.imag(increment)
             logarithm = np.log1p(np.maximum(a * (2 + a) + b * b, -1.0)) / 2
             angle = np.arctan2(b, 1 + a)
             return np.exp(self.neurons * logarithm) * np.exp(1j * self.neurons * angle)

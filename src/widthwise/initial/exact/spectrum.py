@@ -48,12 +48,12 @@ class Spectrum:
 
     def density(self, z: np.ndarray) -> np.ndarray:
         """p(z) at a flat array."""
-        return self._fourier(self._windowed(1.0) * self.panels.values, z).real / np.pi
+        return np.real(self._fourier(self._windowed(1.0) * self.panels.values, z)) / np.pi
 
     def distribution(self, z: np.ndarray) -> np.ndarray:
         """∫_{−∞}^z p at a flat array."""
         difference = self._difference * self._windowed(1.0)
-        return self.mass * ndtr(z / self.std) - self._fourier(difference, z).imag / np.pi
+        return self.mass * ndtr(z / self.std) - np.imag(self._fourier(difference, z)) / np.pi
 
     def density_error(self, z: np.ndarray) -> np.ndarray:
         return self.error + self._blur(self.panels.values, z)
