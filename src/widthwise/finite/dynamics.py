@@ -106,12 +106,12 @@ class Descent(eqx.Module):
     def _slope(self, velocity: NegativeGradient, parameters, k, shuffles) -> Parameters:
         if self.batch is None:
             return velocity(parameters)
-        m = len(velocity.x)
-        epoch, place = jnp.divmod(k, m // self.batch)
+        m, batch = len(velocity.x), self.batch
+        epoch, place = jnp.divmod(k, m // batch)
         order = jax.random.permutation(jax.random.fold_in(shuffles, epoch), m)
-        chosen = jax.lax.dynamic_slice_in_dim(order, place * self.batch, self.batch)
+        chosen = jax.lax.dynamic_slice_in_dim(order, place * batch, batch)
         few = velocity.on(jnp.asarray(velocity.x)[chosen], jnp.asarray(velocity.y)[chosen])
-        return jax.tree.map(lambda g: m / self.batch * g, few(parameters))
+        return jax.tree.map(lambda g: m / batch * g, few(parameters))
 
 
 class Adaptive(eqx.Module):

@@ -375,6 +375,7 @@ def _outputs_only(training: Training) -> Training:
 def _adaptive_error(training: Training, pilot: np.ndarray) -> float:
     """The pilot's change when the tolerance is a tenth."""
     plan = training.plan
+    assert isinstance(plan, Adaptive)
     finer = replace(training, plan=Adaptive(plan.times, plan.tolerance / 10))
     outputs = [train(_outputs_only(t), pilot)["outputs"] for t in (training, finer)]
     return float(jnp.max(jnp.abs(outputs[0] - outputs[1])))
@@ -385,12 +386,14 @@ def _resolved(
 ) -> tuple[Training, float]:
     """Halve the Runge–Kutta step until the pilot agrees with half the step."""
     plan = training.plan
+    assert isinstance(plan, FixedSteps)
+    scheme = plan.scheme
     if step is None:
-        step = first_step(plan.scheme) / max(_largest_eigenvalue(training, pilot), 1e-12)
+        step = first_step(scheme) / max(_largest_eigenvalue(training, pilot), 1e-12)
     moments = np.asarray(plan.times)
 
     def at(size: float) -> tuple[Training, np.ndarray]:
-        there = replace(training, plan=FixedSteps.flow(moments, size, plan.scheme))
+        there = replace(training, plan=FixedSteps.flow(moments, size, scheme))
         return there, np.asarray(train(_outputs_only(there), pilot)["outputs"])
 
     coarse, outputs = at(checks.positive(step, "step"))

@@ -101,7 +101,8 @@ class NegativeGradient(eqx.Module):
             if left is not None and right is not None:
                 back = back + (errors[-1] @ left.T) @ right
             errors.append(self.weight_scales[l] * back * slopes[l - 1])
-        return [Factors(*pair) for pair in zip(errors[::-1], features, strict=True)]
+        pairs = zip(errors[::-1], features, strict=True)
+        return [Factors(*pair) for pair in pairs]  # pyright: ignore[reportArgumentType]
 
     def displaced(
         self, parameters: Parameters, sizes: Sequence[jax.Array], moves: Sequence[list[Factors]]
@@ -142,7 +143,8 @@ class NegativeGradient(eqx.Module):
         if layer.bias is None:
             return None
         moves = (s * self._bias_velocity(l, m[l]) for s, m in zip(sizes, moves, strict=True))
-        return layer.bias + sum(moves, jnp.zeros_like(layer.bias))
+        moved = layer.bias + sum(moves, jnp.zeros_like(layer.bias))
+        return moved  # pyright: ignore[reportReturnType]
 
     def _bias_velocity(self, l: int, factors: Factors) -> jax.Array:
         return self.bias_rates[l] * self.bias_scales[l] * factors.errors.sum(0)
@@ -152,7 +154,9 @@ class NegativeGradient(eqx.Module):
         if at.left is not None and at.right is not None:
             z = z + (h @ at.right.T) @ at.left
         z = self.weight_scales[l] * z
-        return z if at.layer.bias is None else z + self.bias_scales[l] * at.layer.bias
+        if at.layer.bias is not None:
+            z = z + self.bias_scales[l] * at.layer.bias
+        return z  # pyright: ignore[reportReturnType]
 
 
 def negative_gradient(net: MLP, width: int, task: Task, inputs: int | None = None):

@@ -55,7 +55,8 @@ def advance(
     """The parameters one step of this size later."""
     if scheme == "kutta_4_products":
         return _kutta_products(velocity, parameters, size)
-    return _by_tableau(*_TABLEAUS[scheme], velocity, parameters, size)
+    matrix, weights = _TABLEAUS[scheme]
+    return _by_tableau(matrix, weights, velocity, parameters, size)
 
 
 def _by_tableau(matrix, weights, velocity, parameters: Parameters, size) -> Parameters:

@@ -168,6 +168,7 @@ class PowerSums:
             shift = [np.asarray(total[(i,)] / self.count) for i in range(variables)]
             value = _about(chosen, self.count, total, shift)
             parts = _about(chosen, _column(kept, without[(0,)]), without, shift)
+        parts = np.asarray(parts)
         G = len(parts)
         spread = ((parts - parts.mean(0)) ** 2).sum(0) * (G - 1) / G
         return Estimate(np.asarray(value), np.sqrt(spread))
