@@ -339,7 +339,7 @@ def relu_second(K1, weight_variance):
         return float(weight_variance * total / 2)
 
 
-@pytest.mark.parametrize(("angle", "digits"), [(1.2, 2e-14), (1e-2, 2e-14), (1e-4, 4e-14)])
+@pytest.mark.parametrize(("angle", "digits"), [(1.2, 2e-14), (1e-2, 4e-14), (1e-4, 4e-14)])
 def test_errors_are_honest_for_relu_at_any_angle(angle, digits):
     x = np.array([[1.0, 0.0], [np.cos(angle), np.sin(angle)]])
     q = ww.kernel_corrections(ww.MLP(2, "relu", weight_std=TWO), x)

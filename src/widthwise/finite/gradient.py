@@ -143,8 +143,7 @@ class NegativeGradient(eqx.Module):
         if layer.bias is None:
             return None
         moves = (s * self._bias_velocity(l, m[l]) for s, m in zip(sizes, moves, strict=True))
-        moved = layer.bias + sum(moves, jnp.zeros_like(layer.bias))
-        return moved  # pyright: ignore[reportReturnType]
+        return layer.bias + sum(moves, jnp.zeros_like(layer.bias))  # pyright: ignore[reportReturnType]
 
     def _bias_velocity(self, l: int, factors: Factors) -> jax.Array:
         return self.bias_rates[l] * self.bias_scales[l] * factors.errors.sum(0)

@@ -29,7 +29,7 @@ from scipy.signal import convolve2d
 
 from widthwise.algebra import perturbation
 from widthwise.algebra.series import Series
-from widthwise.initial.edgeworth import edgeworth
+from widthwise.initial.edgeworth import Edgeworth, edgeworth
 from widthwise.initial.required_width.projection import Projection
 
 Metric: TypeAlias = Literal["wasserstein", "kolmogorov", "relative_variance", "excess_kurtosis"]
@@ -124,6 +124,12 @@ def deviation(projection: Projection, metric: Metric, *, relative: bool = True) 
 
 def _of_law(projection: Projection, metric: Metric, relative: bool) -> Deviation:
     law = edgeworth(projection.cumulants, projection.rows, projection.direction)
+    assert isinstance(law, Edgeworth)  # a direction is one projection
+    if law.lattice:
+        raise ValueError(
+            f"{law.lattice}, so a distance between distributions has no series; ask for "
+            'metric="relative_variance" or "excess_kurtosis"'
+        )
     degrees, orders = law.coefficients.shape
     kappa = projection.tables(orders + 1)
     factorials = np.cumprod([1.0, *range(1, orders + 2)])
