@@ -25,6 +25,11 @@ def closed_form(activation: Activation) -> ClosedForm | None:
     return _FORMS.get(activation.name) if catalogued(activation) else None
 
 
+def expectations(activation: Activation, K11: jax.Array, K12: jax.Array, K22: jax.Array) -> Pair:
+    """E φφ and E φ'φ' of an activation that has a closed form."""
+    return _FORMS[activation.name](activation, K11, K12, K22)
+
+
 _PARALLEL = 4.5e-16
 
 
@@ -53,7 +58,9 @@ def _absolute_moment_jvp(primals, tangents):
     root = root_determinant(*primals)
     own = (jnp.where(K > 0, root / jnp.where(K > 0, K, 1.0), 0.0) / 2 for K in (K11, K22))
     slopes = (next(own), _arcsine(*primals), next(own))
-    change = sum(slope * tangent for slope, tangent in zip(slopes, tangents, strict=True))
+    change = jnp.zeros_like(K11)
+    for slope, tangent in zip(slopes, tangents, strict=True):
+        change = change + slope * tangent
     return absolute_moment(*primals), 2 / math.pi * change
 
 

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from widthwise.limit import hermite_series as hermite
-from widthwise.limit.closed_forms import closed_form
+from widthwise.limit.closed_forms import closed_form, expectations
 from widthwise.limit.hermite_series import Series, Squares
 from widthwise.limit.tiles import Block, Points, Scales
 from widthwise.model.activations import Activation
@@ -41,7 +41,7 @@ def scales(net: MLP) -> Scales:
 @partial(jax.jit, static_argnums=0)
 def squares(activation: Activation, variance: jax.Array) -> Squares:
     """E φ² and E φ'² in closed form."""
-    return Squares(*closed_form(activation)(activation, variance, variance, variance))
+    return Squares(*expectations(activation, variance, variance, variance))
 
 
 class Chain(NamedTuple):
@@ -108,11 +108,10 @@ def chain(net: MLP, own: np.ndarray, tolerance: float) -> tuple[Chain, int]:
             own_squares = squares(net.activation, link.nngp)
             relative = jnp.full_like(link.nngp, _ROUNDING)
         else:
-            for orders in [n for n in hermite.ORDERS if n >= least]:
-                series, own_squares = hermite.tabulate(net.activation, orders, link.nngp)
-                if bool(jnp.all(series.error <= tolerance)):
-                    break
-            least = orders
+            series, own_squares = hermite.tabulate(net.activation, least, link.nngp)
+            while not bool(jnp.all(series.error <= tolerance)) and least < hermite.ORDERS[-1]:
+                least = hermite.ORDERS[hermite.ORDERS.index(least) + 1]
+                series, own_squares = hermite.tabulate(net.activation, least, link.nngp)
             met = series.error <= tolerance
             relative = jnp.where(met, series.error, jnp.inf) + _ROUNDING
         layer_squares.append(own_squares)

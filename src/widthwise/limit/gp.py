@@ -125,6 +125,7 @@ def _cholesky(matrix: np.ndarray, name: str, kernel_error: float) -> np.ndarray:
     m = len(matrix)
     floor = m * max(np.finfo(float).eps * np.diag(matrix).max(), kernel_error)
     least = np.linalg.eigvalsh(matrix)[0] if m <= 2000 else np.inf
+    factor = np.zeros_like(matrix)
     try:
         factor = cholesky(matrix, lower=True)
         least = min(least, np.diag(factor).min() ** 2)
@@ -239,7 +240,7 @@ def log_marginal_likelihood(
         True
     """
     if not needed(net, x, y, noise):
-        return limit_gp(net, x, y, noise=noise, tolerance=tolerance).log_marginal_likelihood
+        return limit_gp(net, x, y, noise=float(noise), tolerance=tolerance).log_marginal_likelihood
     K = jnp.asarray(limit_kernels(net, x, tolerance=tolerance).nngp)
     y = jnp.asarray(y, float)
     y = y[:, None] if y.ndim == 1 and net.outputs == 1 else y

@@ -76,7 +76,7 @@ class Grid:
     tolerance: float
     size: int
     dtype: np.dtype
-    devices: tuple[jax.Device, ...]
+    devices: tuple[jax.Device, ...]  # pyright: ignore[reportInvalidTypeForm]
 
     @property
     def square(self) -> bool:
@@ -119,7 +119,7 @@ def prepare(
     x2: np.ndarray | None = None,
     tolerance: float | None = None,
     dtype: type | np.dtype = float,
-    devices: Sequence[jax.Device] | None = None,
+    devices: Sequence[jax.Device] | None = None,  # pyright: ignore[reportInvalidTypeForm]
 ) -> Grid:
     """Everything that belongs to single points, for rows ``x`` and columns ``x2`` (or ``x``)."""
     tolerance = tolerance or TOLERANCE
@@ -162,7 +162,7 @@ def _filled(x: np.ndarray, size: int) -> np.ndarray:
     return np.concatenate([x, np.broadcast_to(x[-1], (count - len(x), x.shape[1]))])
 
 
-def _placed(tree, devices: tuple[jax.Device, ...]):
+def _placed(tree, devices: tuple[jax.Device, ...]):  # pyright: ignore[reportInvalidTypeForm]
     target = devices[0] if len(devices) == 1 else NamedSharding(_mesh(devices), PartitionSpec())
     return jax.device_put(tree, target)
 
@@ -236,7 +236,7 @@ def _computed(grid: Grid, tables: tuple[Points, Points], places: np.ndarray) -> 
 
 
 @lru_cache(maxsize=64)
-def _program(activation, size: int, devices: tuple[jax.Device, ...]):
+def _program(activation, size: int, devices: tuple[jax.Device, ...]):  # pyright: ignore[reportInvalidTypeForm]
     def one_device(scales, rows, columns, places, counts, tolerance):
         blocks = partial(tiles.blocks, activation, size=size)
         return blocks(scales, rows, columns, places[0], counts[0], tolerance)[None]
@@ -252,7 +252,7 @@ def _program(activation, size: int, devices: tuple[jax.Device, ...]):
 
 
 @lru_cache(maxsize=16)
-def _mesh(devices: tuple[jax.Device, ...]) -> Mesh:
+def _mesh(devices: tuple[jax.Device, ...]) -> Mesh:  # pyright: ignore[reportInvalidTypeForm]
     return Mesh(np.array(devices), ("devices",))
 
 

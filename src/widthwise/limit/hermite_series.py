@@ -110,6 +110,7 @@ class _Coefficients(NamedTuple):
 
 
 def _coefficients(values: jax.Array, u: Array, table: Array, chosen: slice) -> _Coefficients:
+    table = jnp.asarray(table)
     halves = [table[chosen, i] @ values[:, i].T for i in (0, 1)]
     first = [table[:2, i] @ values[:, i].T for i in (0, 1)]
     squares = [values[:, i] ** 2 @ table[0, i] for i in (0, 1)]
@@ -161,7 +162,7 @@ def tabulate(activation: Activation, orders: int, variance: jax.Array) -> tuple[
         if count > len(root) / 2:
             break
         nodes = (low + high) / 2 + (high - low) / 2 * np.cos(np.pi * np.linspace(0, 1, count))
-        to_chebyshev = dct(np.eye(count), type=1, axis=0) / (count - 1)
+        to_chebyshev = np.asarray(dct(np.eye(count), type=1, axis=0)) / (count - 1)
         to_chebyshev[[0, -1]] /= 2
         made = _functions(activation, kind, jnp.asarray(nodes**2), *rule)
         place = np.clip((2 * root - low - high) / (high - low), -1.0, 1.0)
@@ -208,8 +209,8 @@ def _last_coefficients(made: _Functions, rows) -> jax.Array:
 @jax.jit
 def _interpolated(made: _Functions, matrix, last) -> tuple[Series, Squares]:
     error = jnp.full(len(matrix), jnp.max(made.error) + last)
-    at_points = _Functions(*(f @ matrix.T for f in made[:-1]), error)
-    return _series(at_points)
+    at_points = jax.tree.map(lambda f: f @ matrix.T, made._replace(error=made.value_square))
+    return _series(at_points._replace(error=error))
 
 
 @jax.jit

@@ -60,7 +60,7 @@ def limit_kernels(
     method: Method = "auto",
     diagonal: bool = False,
     precision: Precision = "float64",
-    devices: Sequence[jax.Device] | None = None,
+    devices: Sequence[jax.Device] | None = None,  # pyright: ignore[reportInvalidTypeForm]
 ) -> LimitKernels:
     """NNGP and NTK of the infinitely wide network.
 
@@ -134,7 +134,8 @@ def _diagonal(net: MLP, x: np.ndarray, tolerance: float | None, method: Method, 
 
 
 def _traced(net: MLP, x, x2, tolerance, method, diagonal: bool, precision: Precision):
-    x, x2 = (None if v is None else jnp.asarray(v, float) for v in (x, x2))
+    x = jnp.asarray(x, float)
+    x2 = None if x2 is None else jnp.asarray(x2, float)
     for name, value in (("x", x), ("x2", x2)):
         if value is not None and (value.ndim != 2 or 0 in value.shape):
             raise ValueError(f"{name} must have shape (points, inputs), got shape {value.shape}")

@@ -53,7 +53,7 @@ def store_limit_kernels(
     block: int = 2048,
     tolerance: float | None = None,
     precision: Precision = "float64",
-    devices: Sequence[jax.Device] | None = None,
+    devices: Sequence[jax.Device] | None = None,  # pyright: ignore[reportInvalidTypeForm]
     progress: Callable[[int, int], object] | None = None,
 ) -> StoredKernels:
     """Write the limit kernels to disk, one block after the other; called again, it resumes.
@@ -145,20 +145,24 @@ def _upwards(error: np.ndarray) -> np.ndarray:
     return np.where(short < error, np.nextafter(short, np.float32(np.inf)), short)
 
 
-def _opened(path: Path, shape: tuple[int, int], block: int, precision: str, digest: str):
+def _opened(
+    path: Path, shape: tuple[int, int], block: int, precision: str, digest: str
+) -> tuple[dict[str, Any], Any]:
     try:
         import zarr
+        from zarr.errors import GroupNotFoundError
     except ImportError as error:
         raise ImportError(
             "store_limit_kernels needs zarr: pip install 'widthwise[cluster]'"
         ) from error
     if path.exists() and any(path.iterdir()):
+        group, found = None, None
         try:
             group = zarr.open_group(path, mode="r+")
             found = group.attrs.get("digest")
-        except (FileNotFoundError, zarr.errors.GroupNotFoundError, ValueError):
-            found = None
-        if found == digest:
+        except (FileNotFoundError, GroupNotFoundError, ValueError):
+            pass
+        if group is not None and found == digest:
             return {name: group[name] for name in _PARTS}, group["done"]
         if found is not None or not (path / "unfinished").exists():
             raise ValueError(

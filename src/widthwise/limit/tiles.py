@@ -11,13 +11,13 @@ is a function of the angle of two inputs, and an error of K counts over the angl
 """
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from widthwise.limit import hermite_series as hermite
-from widthwise.limit.closed_forms import closed_form, root_determinant
+from widthwise.limit.closed_forms import expectations, root_determinant
 from widthwise.limit.mehler import pair_sums
 from widthwise.model.activations import Activation
 
@@ -60,9 +60,9 @@ class Points(NamedTuple):
 class Block(NamedTuple):
     """NNGP, NTK and the error of either (rows, columns); infinite where the tolerance is missed."""
 
-    nngp: jax.Array
-    ntk: jax.Array
-    error: jax.Array
+    nngp: Any
+    ntk: Any
+    error: Any
 
 
 class Layer(NamedTuple):
@@ -138,7 +138,7 @@ def _rounded_block(activation, first: Layer, above: Layer, start: State, same, r
         scale, a, b = given
         nngp, ntk = kernels
         K = jnp.where(same, jnp.broadcast_to(a[:, None], same.shape), nngp)
-        F, G = closed_form(activation)(activation, a[:, None], K, b)
+        F, G = expectations(activation, a[:, None], K, b)
         ntk = scale.bias_rate * scale.bias + scale.weight * (scale.weight_rate * F + G * ntk)
         return (scale.bias + scale.weight * F, ntk), None
 
@@ -206,7 +206,7 @@ def closed_moments(
     a = jnp.broadcast_to(a[:, None], same.shape)
     unit = jnp.finfo(a.dtype).eps
     K = jnp.where(same, a, state.nngp)
-    F, G = jax.lax.optimization_barrier(closed_form(activation)(activation, a, K, b))
+    F, G = jax.lax.optimization_barrier(expectations(activation, a, K, b))
     F_error = 2 * unit * (norm[:, None] * norm2 + jnp.abs(F))
     G_error = 2 * unit * jnp.maximum(jnp.abs(G), 1.0)
     if activation.kinks:

@@ -17,6 +17,7 @@ from functools import partial
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from widthwise.algebra.gaussian import TOLERANCE
 from widthwise.limit import diagonal, hermite_series, tiles
@@ -32,7 +33,7 @@ _ORDERS = 512
 
 def needed(*trees) -> bool:
     """Whether anything is being traced."""
-    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(trees))
+    return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(trees))
 
 
 def kernels(
@@ -103,11 +104,11 @@ def _pairs(activation, scale: Scales, x, x2, links, others, tolerance: float) ->
         sides = (link.nngp, row), (link2.nngp, column)
         given = [(v, *(_root(q) for q in squares)) for v, squares in sides]
         if closed_form(activation) is not None:
-            moments = tiles.closed_moments(activation, state, same, *given)
+            moments = tiles.closed_moments(activation, state, same, given[0], given[1])
         else:
-            moments = _series_moments(activation, state, same, *given, row, tolerance)
+            moments = _series_moments(activation, state, same, given[0], given[1], row, tolerance)
         fixed = jax.lax.stop_gradient(moments[2:])
-        state = tiles.next_state(layer, state, Moments(*moments[:2], *fixed))
+        state = tiles.next_state(layer, state, Moments(moments.value, moments.slope, *fixed))
     return Block(state.nngp, state.ntk, _fixed(jnp.maximum(*state[2:])))
 
 
