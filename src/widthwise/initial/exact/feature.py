@@ -36,6 +36,7 @@ _REACH = 9.5
 _MOST_NODES = 1 << 20
 _NEGLIGIBLE = 1e-24
 _ROUNDING = 1e-12
+_PLANE_NODES = (8, 16, 32, 64, 128, 192)
 _DENSITY_TOLERANCE = 1e-12
 _DENSITY_END = 256.0
 
@@ -59,6 +60,7 @@ class Features:
     wide: Callable[[float], tuple[np.ndarray, np.ndarray]] | None
     error: float
     bounded: bool
+    exact: bool
     known: list[Feature] = field(default_factory=list)
 
     def level(self, number: int) -> Feature | None:
@@ -103,9 +105,9 @@ def features(net: MLP, x: np.ndarray, V: np.ndarray) -> Features:
             weights = weights / total
         return Feature(values, weights, np.asarray(flat | discrete))
 
-    line, wide, error = False, None, 0.0
+    line, wide, error, exact = False, None, 0.0, False
     if not reduced.sources or not np.any(reduced.coefficients):
-        made = iter([(np.zeros((1, len(leaders))), np.ones(1))])
+        made, exact = iter([(np.zeros((1, len(leaders))), np.ones(1))]), True
     elif reduced.sources == 1 and not reduced.laws[0].discrete:
         made, line = _line(reduced.laws[0], float(reduced.coefficients[0, 0]), kinks), True
         if reduced.gaussian:
@@ -117,14 +119,14 @@ def features(net: MLP, x: np.ndarray, V: np.ndarray) -> Features:
         one = len(leaders) == 1
         sources = reduced.continuous
         if few and (sources <= (2 if one else 3) or (not kinks and not one and sources <= 6)):
-            made = _few(reduced, kinks)
+            made, exact = _few(reduced, kinks), discrete
         elif one and sources:
             (made, error), line = _density(reduced, kinks), True
         else:
-            made = _random(reduced)
+            made, discrete = _random(reduced), False
     sources = np.array([law.support for law in reduced.laws])
     bounded = net.activation.growth == 0 or bool(np.all(np.isfinite(sources)))
-    return Features(made, transform, line, wide, error, bounded)
+    return Features(made, transform, line, wide, error, bounded, exact)
 
 
 def flat_pieces(activation: Activation, z: np.ndarray) -> np.ndarray:
@@ -181,7 +183,8 @@ def _wide(scale: float, kinks: tuple[float, ...]) -> Callable[[float], tuple]:
 
 def _few(reduced: Projection, kinks: tuple[float, ...]) -> Iterator:
     panels = bool(kinks) and reduced.continuous > 0
-    made = rules.panel_rules(reduced, kinks) if panels else rules.product_rules(reduced)
+    counts = _PLANE_NODES if reduced.continuous <= 2 else rules.PANEL_NODES
+    made = rules.panel_rules(reduced, kinks, counts) if panels else rules.product_rules(reduced)
     for rule in made:
         yield rule.nodes @ reduced.coefficients.T, rule.weights
 

@@ -177,7 +177,7 @@ def _octave(
     while True:
         fine = features.level(level + 1)
         if fine is None or (len(fine.weights) > _MOST_NODES and features.line and not gaussian):
-            if len(coarse.weights) == 1 or coarse.atomic.all():
+            if features.exact:
                 gap = 0.0
             elif not math.isfinite(gap):
                 previous = features.level(level - 1) if level else None

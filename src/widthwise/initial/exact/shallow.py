@@ -48,7 +48,10 @@ class Bias:
     def characteristic(self, t: np.ndarray) -> np.ndarray:
         if self.gaussian:
             return np.exp(-np.square(self.std * t) / 2)
-        return np.prod([self.law.characteristic(c * t) for c in self.coefficients], axis=0)
+        total = np.ones(t.shape, dtype=complex)
+        for c in self.coefficients:
+            total *= self.law.characteristic(c * t)
+        return total
 
     def atoms(self) -> Atoms | None:
         """All of it as atoms; None if it has a density."""

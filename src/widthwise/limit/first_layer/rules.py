@@ -26,7 +26,7 @@ MOST_ATOMS = 1 << 18
 _LARGEST = 3_000_000
 _FRACTIONS = (0.25, 0.4, 0.63, 1.0)
 _FINEST = 256
-_PANEL_NODES = (6, 9, 14, 21, 32)
+PANEL_NODES = (6, 9, 14, 21, 32)
 _NEGLIGIBLE = 1e-17
 _GAUSSIAN_REACH = 9.0
 _BLOCK = 1 << 16
@@ -63,12 +63,14 @@ def _product(lines: list[tuple[np.ndarray, np.ndarray]]) -> Rule:
     return Rule(nodes, weights)
 
 
-def panel_rules(projection: Projection, kinks: tuple[float, ...]) -> Iterator[Rule]:
-    """Ever finer rules whose panels end at the kinks; none if they would be too large."""
+def panel_rules(
+    projection: Projection, kinks: tuple[float, ...], counts: tuple[int, ...] = PANEL_NODES
+) -> Iterator[Rule]:
+    """Ever finer rules, of so many nodes a panel, that end at the kinks; none if too large."""
     order = sorted(range(projection.sources), key=lambda j: not projection.laws[j].discrete)
     laws = [projection.laws[j] for j in order]
     A = projection.coefficients[:, order]
-    for count in _PANEL_NODES:
+    for count in counts:
         rule = _panel_rule(A, laws, kinks, count)
         if rule is None:
             return
