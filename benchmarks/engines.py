@@ -10,26 +10,13 @@ Without it the sections print what they can.
 
 import argparse
 import importlib
-import os
-import platform
-from importlib.metadata import version
 from pathlib import Path
+
+from engine_sections.machine import machine
 
 SECTIONS = ("kernels", "ntk", "ensembles")
 HERE = Path(__file__).parent
 RIVAL = HERE.parent / ".venv-rivals" / "bin" / "python"
-
-
-def machine():
-    cpu = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        models = [line for line in info.read_text().splitlines() if line.startswith("model name")]
-        cpu = models[0].partition(":")[2].strip() if models else cpu
-    return (
-        f"{cpu}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"JAX {version('jax')}, NumPy {version('numpy')}"
-    )
 
 
 def main():

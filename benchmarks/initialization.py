@@ -25,7 +25,6 @@ import importlib.util
 import json
 import multiprocessing
 import os
-import platform
 import resource
 import subprocess
 import sys
@@ -37,6 +36,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
+from engine_sections.machine import machine
 
 import widthwise as ww
 
@@ -249,18 +249,6 @@ def in_process(*call):
 
 
 # The report. --------------------------------------------------------------------------------------
-
-
-def machine():
-    cpu = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        models = [line for line in info.read_text().splitlines() if line.startswith("model name")]
-        cpu = models[0].partition(":")[2].strip() if models else cpu
-    return (
-        f"{cpu}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"JAX {jax.__version__}, NumPy {np.__version__}"
-    )
 
 
 def verdict(ok):
