@@ -35,10 +35,12 @@ from widthwise.training.first_order import (
     first_order_mean_square,
     has_first_order,
 )
+from widthwise.training.law import TrainingLaw, training_law
 
 Progress: TypeAlias = Callable[[int, int, str], None]
 _SHOWN = 24
 _GRID = 1201
+_LAW_ROWS = {1: 24, 2: 14}  # outputs whose law takes seconds, by depth (2 and more)
 
 
 def compare(
@@ -84,6 +86,7 @@ def compare(
         densities=tuple(density for _, density in results if density.width in ends),
         fourth_cumulant_slope=_slope(widths, lambda w: w.fourth_cumulant, -1.0),
         deviation_slope=_slope(widths, lambda w: w.largest_deviation, -0.5),
+        training_law=study.law_note,
         versions=_versions(),
         command=command,
         seconds=time.perf_counter() - start,
@@ -109,6 +112,7 @@ class _Study:
         self.corrected = self._corrected()
         self.fourth_cumulant = self._fourth_cumulant_series()
         self.first_order = self._first_order()
+        self.law, self.law_note = self._training_law()
 
     @property
     def clock(self) -> dict:
@@ -142,6 +146,32 @@ class _Study:
             return None
         return first_order_mean_square(self.net, self.flow, self.x, self.times, key=self.neuron_key)
 
+    def _training_law(self) -> tuple[TrainingLaw | None, str]:
+        """The law of the trained outputs where its engine is quick, and which one or why not."""
+        if self.spec.study.method != "flow":
+            return None, "the law of the trained outputs is known for gradient flow alone"
+        rows = len(self.x) * self.net.outputs
+        if rows > _LAW_ROWS[min(self.net.depth, 2)]:
+            return None, (
+                f"{rows} outputs are too many to compute their law within a report; call "
+                "widthwise.training_law"
+            )
+        data = self.dataset
+        try:
+            law = training_law(self.net, data.x_train, data.y_train, data.x_test, self.times)
+        except ValueError as reason:
+            return None, str(reason)
+        return law, law.engine
+
+    def _mean_shift(self, width: int) -> dict:
+        """What the training law says of the mean less the GP's, with its error."""
+        shift = error = None
+        if self.law is not None:
+            powers = float(width) ** (-0.5 * np.arange(1, 3))
+            shift = np.tensordot(powers, self.law.mean_coefficients[1:], 1)
+            error = np.sqrt(np.tensordot(powers**2, self.law.errors.mean[1:] ** 2, 1))
+        return {"mean_shift_theory": shift, "mean_shift_theory_error": error}
+
     def at_width(self, width: int) -> tuple[AtWidth, Density]:
         """Sample and train networks of one width and compare them with the theory."""
         start = time.perf_counter()
@@ -171,7 +201,7 @@ class _Study:
         each = estimators.root_mean_square(np.sqrt(squares))
         latest = int(np.argmax((each.value**2).mean(-1)))
         whole = estimators.root_mean_square(np.sqrt(squares[:, latest].mean(-1)))
-        mean = estimators.mean(np.asarray(runs.outputs))
+        shift = estimators.mean(deviation)
         fourth = estimators.fourth_cumulant(self._sized(width), width, moments)
         law = self._law_at(width, moments)
         result = AtWidth(
@@ -187,8 +217,9 @@ class _Study:
             deviation_theory=self._deviation(width),
             largest_deviation=_measured(whole),
             largest_deviation_theory=self._largest_deviation(width),
-            mean=mean.value,
-            mean_error=mean.error,
+            mean_shift=shift.value,
+            mean_shift_error=shift.error,
+            **self._mean_shift(width),
             integration_error=runs.integration_error,
             seconds=time.perf_counter() - start,
             **law,

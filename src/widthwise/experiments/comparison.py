@@ -4,7 +4,7 @@ For the network, data and widths of a :class:`~widthwise.experiments.spec.Spec` 
 
 * the infinite-width limit (kernels, linear flow and its Gaussian process);
 * the first finite-width corrections (fourth cumulant, Edgeworth law of one output, the size of the
-  first-order deviation from the linear flow);
+  first-order deviation from the linear flow, the mean of the trained outputs through 1/n);
 * ensembles of real networks at every width: at initialization, and trained;
 
 and the measured power laws in n. Every measured number has a standard error, every computed one an
@@ -79,8 +79,11 @@ class AtWidth:
         deviation_theory: first-order prediction of it, or ``None``.
         largest_deviation: the largest over times of the root mean square over networks and points.
         largest_deviation_theory: its first-order prediction, or ``None``.
-        mean: ensemble mean (times, points, outputs) and
-        mean_error: its standard error.
+        mean_shift: ensemble mean less the GP's mean, (times, points, outputs), measured as the mean
+            deviation from the linear flow, whose own mean is the GP's.
+        mean_shift_error: its standard error.
+        mean_shift_theory: its prediction by the training law through 1/n, or ``None``, and
+        mean_shift_theory_error: the error of that prediction's coefficients.
         integration_error: estimated error of the time integration (0 for gradient descent).
         seconds: wall time spent on this width.
     """
@@ -101,8 +104,10 @@ class AtWidth:
     deviation_theory: Float[np.ndarray, "times points"] | None
     largest_deviation: Measured
     largest_deviation_theory: Measured | None
-    mean: Float[np.ndarray, "times points outputs"]
-    mean_error: Float[np.ndarray, "times points outputs"]
+    mean_shift: Float[np.ndarray, "times points outputs"]
+    mean_shift_error: Float[np.ndarray, "times points outputs"]
+    mean_shift_theory: Float[np.ndarray, "times points outputs"] | None
+    mean_shift_theory_error: Float[np.ndarray, "times points outputs"] | None
     integration_error: float
     seconds: float
 
@@ -141,6 +146,7 @@ class Comparison:
         densities: law of the chosen output at the smallest and at the largest width.
         fourth_cumulant_slope: fitted power of n of κ₄.
         deviation_slope: fitted power of n of the deviation from the linear flow.
+        training_law: which engine computed the law of the trained outputs, or why there is none.
         versions: name → version of the software that computed this.
         command: the command line that makes this again.
         seconds: wall time of the whole study.
@@ -159,6 +165,7 @@ class Comparison:
     densities: tuple[Density, ...]
     fourth_cumulant_slope: Slope | None
     deviation_slope: Slope | None
+    training_law: str
     versions: dict[str, str]
     command: str
     seconds: float

@@ -17,6 +17,7 @@ from widthwise.show.figures.against_width import deviation as deviation
 from widthwise.show.figures.against_width import distance as distance
 from widthwise.show.figures.against_width import fourth_cumulant as fourth_cumulant
 from widthwise.show.figures.in_training import deviation_in_time as deviation_in_time
+from widthwise.show.figures.in_training import mean_shift as mean_shift
 from widthwise.show.figures.in_training import spectrum as spectrum
 from widthwise.show.figures.in_training import trajectory as trajectory
 from widthwise.show.figures.output_law import bin_error as bin_error

@@ -39,6 +39,39 @@ def deviation_in_time(
         theory: first-order prediction, rows of ``nan`` where missing, or ``None``.
         time_title: what the times are.
     """
+    figure = _widths_in_time(times, widths, measured, error, theory)
+    figure.update_xaxes(title_text=time_title)
+    figure.update_yaxes(title_text="RMS deviation of an output", rangemode="tozero")
+    return figure
+
+
+def mean_shift(
+    times: Float[np.ndarray, " times"],
+    widths: Int[np.ndarray, " widths"],
+    measured: Float[np.ndarray, "widths times"],
+    error: Float[np.ndarray, "widths times"],
+    theory: Float[np.ndarray, "widths times"] | None,
+    *,
+    time_title: str = "training time t",
+) -> go.Figure:
+    """Mean of one output over networks less its infinite-width mean, for every width.
+
+    Args:
+        times: moments of training.
+        widths: n, increasing.
+        measured: shift of real networks.
+        error: its standard error, drawn as a band of two of them.
+        theory: the shift the training law gives, rows of ``nan`` where missing, or ``None``.
+        time_title: what the times are.
+    """
+    figure = _widths_in_time(times, widths, measured, error, theory)
+    figure.update_xaxes(title_text=time_title)
+    figure.update_yaxes(title_text="shift of the mean output", zeroline=True)
+    return figure
+
+
+def _widths_in_time(times, widths, measured, error, theory) -> go.Figure:
+    """One line with a band of two standard errors per width, theory dashed."""
     figure = go.Figure()
     for width, mean, half, color in zip(
         widths, measured, 2 * error, shades(len(widths)), strict=True
@@ -60,8 +93,6 @@ def deviation_in_time(
                 hovertemplate=f"n = {width}<br>%{{x:.3g}}: %{{y:.3g}}<extra>theory</extra>",
             )
     figure.update_layout(template=TEMPLATE)
-    figure.update_xaxes(title_text=time_title)
-    figure.update_yaxes(title_text="RMS deviation of an output", rangemode="tozero")
     return figure
 
 

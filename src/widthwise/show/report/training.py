@@ -1,5 +1,7 @@
 """During training: outputs, their deviation from the linear flow, and the kernel's spectrum."""
 
+from html import escape
+
 import numpy as np
 import plotly.graph_objects as go
 
@@ -15,9 +17,9 @@ def training(comparison: Comparison, plots: list[go.Figure]) -> str:
     """The section "During training"."""
     trajectories = _trajectories(comparison, plots)
     pair = _deviation_by_width(comparison, plots) + _deviation_in_time(comparison, plots)
-    spectrum = _spectrum(comparison, plots)
+    rest = _mean_shift(comparison, plots) + _spectrum(comparison, plots)
     return section(
-        "training", "During training", f'{trajectories}<div class="pair">{pair}</div>{spectrum}'
+        "training", "During training", f'{trajectories}<div class="pair">{pair}</div>{rest}'
     )
 
 
@@ -131,6 +133,52 @@ def _deviation_in_time(comparison: Comparison, plots: list[go.Figure]) -> str:
         <p>Bands: two standard errors, as if the errors at the different points were fully
         correlated, which is the cautious choice.</p>""",
     )
+
+
+def _mean_shift(comparison: Comparison, plots: list[go.Figure]) -> str:
+    output = (slice(None), comparison.point, 0)
+    missing = np.full(len(comparison.times), np.nan)
+    theory = over_widths.some(
+        np.array(
+            [
+                missing if w.mean_shift_theory is None else w.mean_shift_theory[output]
+                for w in comparison.widths
+            ]
+        )
+    )
+    name = point_name(comparison, comparison.point)
+    return figure(
+        f"Shift of the mean by finite width, at {name}",
+        [
+            Panel(
+                draw.mean_shift(
+                    _times(comparison),
+                    over_widths.widths(comparison),
+                    np.array([w.mean_shift[output] for w in comparison.widths]),
+                    np.array([w.mean_shift_error[output] for w in comparison.widths]),
+                    theory,
+                    time_title=_time_title(comparison),
+                ),
+                "Mean output of real networks less its infinite-width mean against training time,"
+                " one line per width, with the predicted shift.",
+            )
+        ],
+        plots,
+        f"""<p>What an average over many networks of one width settles on is not what infinitely
+        wide networks settle on. Shown is the mean output over networks less the GP's mean, one line
+        per width (darker is wider){_shift_theory(comparison, theory is not None)}</p>
+        <p>Bands: two standard errors over the networks. The linear flow from each network's own
+        start is subtracted before averaging: its mean is the GP's, and what is left scatters
+        less.</p>""",
+        kind="beside",
+    )
+
+
+def _shift_theory(comparison: Comparison, known: bool) -> str:
+    note = escape(comparison.training_law)
+    if not known:
+        return f". There is no prediction of it here: {note}."
+    return f"; dashed: the training law through 1/n ({note})."
 
 
 def _over_all_points(comparison: Comparison) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:

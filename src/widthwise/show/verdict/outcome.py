@@ -1,6 +1,7 @@
 """The findings: what the widest networks did, what theory says of it, the fitted powers of n."""
 
 from widthwise.experiments.comparison import AtWidth, Comparison, Slope
+from widthwise.show.verdict.shift import last_shift
 from widthwise.show.verdict.significance import resolved, z_score
 from widthwise.show.verdict.wording import (
     integer,
@@ -20,6 +21,7 @@ def findings(comparison: Comparison) -> tuple[str, ...]:
     return (
         _distance(comparison, widest),
         _training(comparison, widest),
+        *_mean(comparison, comparison.widths[0]),
         *_power(
             "The fourth cumulant κ₄ of the output (0 for a Gaussian; it measures how much heavier"
             " or lighter the tails are)",
@@ -73,6 +75,21 @@ def _training(comparison: Comparison, w: AtWidth) -> str:
                 " matter at this width, or one of the two is wrong"
             )
     return f"{text}."
+
+
+def _mean(comparison: Comparison, w: AtWidth) -> tuple[str, ...]:
+    measured, theory = last_shift(comparison, w)
+    if theory is None:
+        return ()
+    text = (
+        f"Averaged over networks of width {integer(w.width)}, the trained output at"
+        f" {point_name(comparison, comparison.point)} ends {said(measured)} away from its mean at"
+        f" infinite width; the training law through 1/n says {rounded_like(theory, measured)}"
+    )
+    distance = z_score(measured, theory)
+    if distance is not None and abs(distance) > 3:
+        text += ": orders beyond 1/n still matter at this width, or one of the two is wrong"
+    return (f"{text}.",)
 
 
 def _power(what: str, slope: Slope | None) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import math
 
 from widthwise.experiments.comparison import AtWidth, Comparison, Measured
+from widthwise.show.verdict.shift import last_shift
 from widthwise.show.verdict.significance import finite, z_score
 from widthwise.show.verdict.wording import point_name
 
@@ -31,6 +32,7 @@ def figures(comparison: Comparison) -> list[dict]:
             rows.append(_row(name, w, w.distance_to_corrected, None))
         name = "largest root-mean-square deviation from the linear flow during training"
         rows.append(_row(name, w, w.largest_deviation, w.largest_deviation_theory))
+        rows.append(_row(f"shift of the mean {at} after training", w, *last_shift(comparison, w)))
     for name, slope in (
         ("fitted power of n of κ₄", comparison.fourth_cumulant_slope),
         ("fitted power of n of the deviation", comparison.deviation_slope),
