@@ -1,7 +1,9 @@
 """One real network and its data, as everything that predicts its training takes them.
 
 An :class:`~widthwise.MLP` is a function of u = θ/√r, r the learning rates of its parametrization,
-so that plain gradient flow in u is the training of θ; any other ``apply`` trains as it is.
+so that plain gradient flow in u is the training of θ; any other ``apply`` trains as it is. In the
+NTK parametrization u = θ; in the standard one u is √n times the weights that frameworks train.
+Movement is measured in u: there the tangent kernel is the Gram matrix of gradients.
 """
 
 from collections.abc import Callable
@@ -26,7 +28,7 @@ class NetworkTask(NamedTuple):
     Args:
         function: f(u, x).
         trained: u at initialization, a tree of arrays.
-        scales: ∂θ/∂u, a tree like ``trained`` of numbers: u is measured through them.
+        scales: √r, a tree like ``trained`` of numbers.
         x: all points, train first.
         y: labels (train, outputs).
         net, width: the perceptron, if it is one.
@@ -45,6 +47,15 @@ class NetworkTask(NamedTuple):
         """Points × outputs: of all points and of the train points."""
         train, outputs = self.y.shape
         return len(self.x) * outputs, train * outputs
+
+    @property
+    def size(self) -> int:
+        """The number of trained parameters."""
+        return sum(leaf.size for leaf in jax.tree.leaves(self.trained))
+
+    def at(self, trained: PyTree) -> "NetworkTask":
+        """The same network with other parameters u."""
+        return self._replace(trained=trained)
 
     @property
     def kinks(self) -> str | None:

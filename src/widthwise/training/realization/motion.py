@@ -20,7 +20,7 @@ train rows ∇²f_x[J_β, J_γ] = ½ (O₃(x, β, γ) + O₃(x, γ, β) − O₃
 import numpy as np
 from jaxtyping import Float
 
-from widthwise.training.dynamics import GradientFlow
+from widthwise.training.dynamics import Dynamics, GradientFlow
 from widthwise.training.realization.tensors import Realization
 from widthwise.training.solution_map import SolutionMap
 
@@ -51,11 +51,15 @@ def kernel_drift(
     return drift + np.tensordot(second, third, (-1, 2))
 
 
-def movement(network: Realization, flow: GradientFlow) -> Float[np.ndarray, "*times"]:
-    """‖θ_t − θ₀‖ through second order in the deviation; without tensors, of the linearization."""
+def movement(network: Realization, dynamics: Dynamics) -> Float[np.ndarray, "*times"]:
+    """‖θ_t − θ₀‖ through second order in the deviation; without tensors, of the linearization.
+
+    Raises:
+        ValueError: for gradient descent and a network with tensors.
+    """
     solution = network.frozen
     values, Q, r = _spectrum(solution, network)
-    pull = flow.divided_differences(np.stack([0 * values, values], -1)) * r
+    pull = dynamics.divided_differences(np.stack([0 * values, values], -1)) * r
     square = (values * pull**2).sum(-1)
     if network.third is None:
         return np.sqrt(square)
@@ -63,8 +67,8 @@ def movement(network: Realization, flow: GradientFlow) -> Float[np.ndarray, "*ti
     hessian = (train + np.swapaxes(train, 1, 2) - np.moveaxis(train, 2, 0)) / 2
     alpha = pull @ Q.T
     tensors = {"T": network.third}
-    terms = solution.terms_of(flow, network.outputs, tensors, symmetric=True)
-    second = sum(value for _, value in terms)[..., : len(Q)]
+    terms = solution.terms_of(dynamics, network.outputs, tensors, symmetric=True)
+    second = next(value for _, value in terms)[..., : len(Q)]
     bent = np.einsum("xbg,...b,...g->...x", hessian, alpha, alpha, optimize=True)
     square = square + 2 * (alpha * (second - bent / 2)).sum(-1)
     return np.sqrt(np.maximum(square, 0.0))

@@ -1,6 +1,7 @@
 """f₀, Θ, O₃ and O₄ of one network by nested forward derivatives of its kernel."""
 
 from dataclasses import dataclass
+from functools import reduce
 
 import equinox as eqx
 import jax
@@ -106,7 +107,7 @@ def _statistics(
 
     def theta(leaves):
         flat = [J.reshape(len(J), -1) for J in rows(leaves)]
-        return sum(J @ J[:m].T for J in flat)
+        return reduce(jnp.add, [J @ J[:m].T for J in flat])
 
     def derived(tensor):
         """Its derivatives along the rows of train points, the new index last."""

@@ -33,14 +33,12 @@ class Hierarchy(eqx.Module):
         base: θ₀.
         x: all points, train first.
         y: labels of the train points.
-        scales: ∂(parameters as they are measured)/∂θ, a tree like ``base`` of numbers.
     """
 
     function: Function
     base: PyTree
     x: jax.Array
     y: Float[jax.Array, "train outputs"]
-    scales: PyTree
 
     @property
     def start(self) -> Curve:
@@ -64,12 +62,10 @@ class Hierarchy(eqx.Module):
         value, c = coefficients(lambda p: self.function(p, self.x), self.base, curve)
         moved = jax.tree.map(lambda *parts: jnp.cumsum(jnp.stack(parts), 0), *curve)
         there = jax.tree.map(lambda p, m: p + m[-1], self.base, moved)
-        squares = jax.tree.map(
-            lambda m, scale: jnp.sum((scale * m) ** 2, tuple(range(1, m.ndim))), moved, self.scales
-        )
+        squares = [jnp.sum(m**2, tuple(range(1, m.ndim))) for m in jax.tree.leaves(moved)]
         return Seen(
             jnp.stack(c),
-            jnp.sqrt(sum(jax.tree.leaves(squares))),
+            jnp.sqrt(sum(squares)),
             self.function(there, self.x) - (value + sum(c)),
         )
 

@@ -13,9 +13,10 @@ from widthwise._vocabulary import ArrayLike
 from widthwise.finite.dynamics import Descent, FixedSteps
 from widthwise.finite.runge_kutta import first_step
 from widthwise.model.architecture import MLP
+from widthwise.training.dynamics import Dynamics, GradientDescent, dynamics_of
 from widthwise.training.shadow.hierarchy import Hierarchy, Seen
 from widthwise.training.shadow.value import ShadowTraining
-from widthwise.training.task import network_task
+from widthwise.training.task import NetworkTask, network_task
 
 _MOST_HALVINGS = 12
 _POWER_ITERATIONS = 30
@@ -77,58 +78,53 @@ def shadow_training(
             f"{task.kinks}: the second and third derivatives along which shadow training expands "
             "do not describe it; the linearization (widthwise.predict with order=1) does"
         )
-    moments, order = _moments(times, steps, step)
-    hierarchy = Hierarchy(
-        task.function, task.trained, jnp.asarray(task.x), jnp.asarray(task.y), task.scales
-    )
+    return follow(task, dynamics_of(times, steps, step), allowed)
+
+
+def follow(task: NetworkTask, dynamics: Dynamics, tolerance: float) -> ShadowTraining:
+    """Shadow training of a checked task at finite times."""
+    moments, order = _moments(dynamics)
+    hierarchy = Hierarchy(task.function, task.trained, jnp.asarray(task.x), jnp.asarray(task.y))
     largest = float(_largest_eigenvalue(hierarchy))
-    if steps is not None:
-        eta = checks.positive(step, "step")
-        if eta * largest >= 2:
+    if isinstance(dynamics, GradientDescent):
+        size, error = dynamics.step, 0.0
+        if size * largest >= 2:
             raise ValueError(
-                f"gradient descent with step {eta:g} is unstable: the tangent kernel of this "
+                f"gradient descent with step {size:g} is unstable: the tangent kernel of this "
                 f"network has an eigenvalue {largest:g}, and the step must be below 2/λ_max = "
                 f"{2 / largest:g}"
             )
-        seen, error = _follow(hierarchy, Descent.steps(moments, eta)), 0.0
-        size = eta
+        found, predicted = _follow(hierarchy, Descent.steps(moments, size))
     else:
-        seen, error, size = _flow(hierarchy, moments, largest, allowed)
-    found, predicted = seen
+        (found, predicted), error, size = _flow(hierarchy, moments, largest, tolerance)
     if not np.isfinite(found.coefficients).all():
         raise ValueError(
             "the expansion diverged: this network is too narrow for its data, or the step too large"
         )
-    initial = np.asarray(task.function(task.trained, hierarchy.x))
     return ShadowTraining(
         times=moments[order],
-        initial=initial,
+        initial=np.asarray(task.function(task.trained, hierarchy.x)),
         coefficients=np.asarray(found.coefficients)[order].swapaxes(0, 1),
         movements=np.asarray(found.movement)[order].T,
         remainder=np.asarray(found.remainder)[order],
         integration_error=error,
         step=size,
-        _predicted=task.given(jax.tree.map(lambda leaf: leaf[order], predicted)),
+        _task=task,
+        _predicted=jax.tree.map(lambda leaf: leaf[order], predicted),
     )
 
 
-def _moments(times, steps, step) -> tuple[np.ndarray, np.ndarray]:
+def _moments(dynamics: Dynamics) -> tuple[np.ndarray, np.ndarray]:
     """The recorded moments, increasing, and the order that restores them as given."""
-    descent = steps is not None or step is not None
-    if (times is None) == (not descent) or (descent and (steps is None or step is None)):
-        raise ValueError(
-            "give either times (gradient flow) or both steps and step (gradient descent); got "
-            f"times={times!r}, steps={steps!r}, step={step!r}"
-        )
-    name, given = ("times", times) if steps is None else ("steps", steps)
-    moments = np.atleast_1d(checks.times(given, name))  # pyright: ignore[reportArgumentType]
+    descent = isinstance(dynamics, GradientDescent)
+    moments = np.atleast_1d(dynamics.moments)
     if not moments.size or not np.isfinite(moments).all():
         raise ValueError(
-            f"{name} must be one or more finite numbers, since training is followed step by step, "
-            f"got {given!r}"
+            f"{'steps' if descent else 'times'} must be one or more finite numbers, since training "
+            f"is followed step by step, got {moments.tolist()}"
         )
     if descent and (moments != np.round(moments)).any():
-        raise ValueError(f"steps counts gradient-descent steps, got {steps!r}")
+        raise ValueError(f"steps counts gradient-descent steps, got {moments.tolist()}")
     order = np.argsort(moments, kind="stable")
     return moments[order], np.argsort(order, kind="stable")
 

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass, field
 
+import jax
 import numpy as np
 from jaxtyping import Float, PyTree
 
 from widthwise import _checks as checks
+from widthwise.training.task import NetworkTask
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +33,8 @@ class ShadowTraining:
     remainder: Float[np.ndarray, "times points outputs"] = field(repr=False)
     integration_error: float
     step: float
-    _predicted: PyTree = field(repr=False, default=None)
+    _task: NetworkTask = field(repr=False)
+    _predicted: PyTree = field(repr=False)
 
     def outputs(self, order: int = 3) -> Float[np.ndarray, "times points outputs"]:
         """f₀ + c₁ + … + c_order; 0 is the network as initialized, 1 its linearization.
@@ -49,8 +52,10 @@ class ShadowTraining:
 
     def parameters(self, time: int) -> PyTree:
         """θ₀ + δ₁ + δ₂ + δ₃ at the time of this index, as the network's ``apply`` takes them."""
-        import jax
+        return self._task.given(self.trained(time))
 
+    def trained(self, time: int) -> PyTree:
+        """The same as the variable u in which the network trains by plain gradient flow."""
         return jax.tree.map(lambda leaf: leaf[time], self._predicted)
 
 
