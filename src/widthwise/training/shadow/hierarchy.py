@@ -1,5 +1,6 @@
 """The velocity of the hierarchy δ₁, δ₂, δ₃, and what is seen of it."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import equinox as eqx
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Float, PyTree
 
 from widthwise.finite.ntk.function import Function
-from widthwise.training.shadow.taylor import Curve, coefficients
+from widthwise.training.shadow.taylor import Curve, Terms, expand
 
 
 class Seen(NamedTuple):
@@ -26,7 +27,7 @@ class Seen(NamedTuple):
 
 
 class Hierarchy(eqx.Module):
-    """(δ₁, δ₂, δ₃) ↦ their velocities along gradient flow.
+    """The hierarchy of one network and its data, along gradient flow.
 
     Args:
         function: f(θ, x).
@@ -46,28 +47,30 @@ class Hierarchy(eqx.Module):
         zero = jax.tree.map(jnp.zeros_like, self.base)
         return zero, zero, zero
 
-    def __call__(self, curve: Curve) -> Curve:
+    def velocity(self) -> Callable[[Curve], Curve]:
+        """(δ₁, δ₂, δ₃) ↦ their velocities."""
         train = self.x[: len(self.y)]
+        expansion = expand(lambda p: self.function(p, train), self.base)
 
-        def along(curve: Curve):
-            value, c = coefficients(lambda p: self.function(p, train), self.base, curve)
-            return c, value
+        def velocity(curve: Curve) -> Curve:
+            (c1, c2, c3), back = jax.vjp(expansion.along, curve)
+            ((third, second, first),) = back((c3, c2, expansion.value + c1 - self.y))
+            return tuple(jax.tree.map(jnp.negative, part) for part in (first, second, third))
 
-        (c1, c2, c3), back, f0 = jax.vjp(along, curve, has_aux=True)
-        ((third, second, first),) = back((c3, c2, f0 + c1 - self.y))
-        return tuple(jax.tree.map(jnp.negative, part) for part in (first, second, third))
+        return velocity
 
-    def observe(self, curve: Curve) -> Seen:
-        """Coefficients on all points, the movement of the parameters, and the remainder."""
-        value, c = coefficients(lambda p: self.function(p, self.x), self.base, curve)
-        moved = jax.tree.map(lambda *parts: jnp.cumsum(jnp.stack(parts), 0), *curve)
-        there = jax.tree.map(lambda p, m: p + m[-1], self.base, moved)
-        squares = [jnp.sum(m**2, tuple(range(1, m.ndim))) for m in jax.tree.leaves(moved)]
-        return Seen(
-            jnp.stack(c),
-            jnp.sqrt(sum(squares)),
-            self.function(there, self.x) - (value + sum(c)),
-        )
+    def observer(self) -> Callable[[Curve], Seen]:
+        """(δ₁, δ₂, δ₃) ↦ coefficients on all points, movement, and the remainder."""
+        expansion = expand(lambda p: self.function(p, self.x), self.base)
+
+        def observe(curve: Curve) -> Seen:
+            c: Terms = expansion.along(curve)
+            moved = jax.tree.map(lambda *parts: jnp.cumsum(jnp.stack(parts), 0), *curve)
+            squares = [jnp.sum(m**2, tuple(range(1, m.ndim))) for m in jax.tree.leaves(moved)]
+            there = self.function(self.after(curve), self.x)
+            return Seen(jnp.stack(c), jnp.sqrt(sum(squares)), there - (expansion.value + sum(c)))
+
+        return observe
 
     def after(self, curve: Curve) -> PyTree:
         """θ₀ + δ₁ + δ₂ + δ₃."""

@@ -132,11 +132,12 @@ def _moments(dynamics: Dynamics) -> tuple[np.ndarray, np.ndarray]:
 @eqx.filter_jit
 def _follow(hierarchy: Hierarchy, plan: FixedSteps | Descent) -> tuple[Seen, PyTree]:
     """What is seen at the recorded moments, and the predicted parameters there."""
+    observe = hierarchy.observer()
 
-    def observe(curve):
-        return hierarchy.observe(curve), hierarchy.after(curve)
+    def seen(curve):
+        return observe(curve), hierarchy.after(curve)
 
-    return plan.integrate(hierarchy, observe, hierarchy.start)
+    return plan.integrate(hierarchy.velocity(), seen, hierarchy.start)
 
 
 def _flow(
