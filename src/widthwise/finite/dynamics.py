@@ -1,5 +1,8 @@
 """Ways to follow the parameters of one finite network through its training.
 
+What moves is any tree of arrays, and its velocity any function of it; mini-batches alone need the
+:class:`~widthwise.finite.gradient.NegativeGradient`, which knows its points.
+
 A plan is a value that says at which moments the network is observed and how to get from one to the
 next. Step counts and sizes are arrays, so that all plans of one kind share one compilation.
 """
@@ -16,11 +19,11 @@ from jaxtyping import Float, Int, PyTree
 from widthwise._vocabulary import Array
 from widthwise.finite.gradient import NegativeGradient, Task, negative_gradient
 from widthwise.finite.runge_kutta import Scheme, advance
-from widthwise.model.architecture import Parameters
 
 __all__ = ["Adaptive", "Descent", "FixedSteps", "Plan", "Task", "negative_gradient"]
 
-Observe: TypeAlias = Callable[[Parameters], PyTree]
+Velocity: TypeAlias = Callable[[PyTree], PyTree]
+Observe: TypeAlias = Callable[[PyTree], PyTree]
 _SHUFFLES = 2**31 - 1  # folded into a member's key; its parameters use small numbers
 
 
@@ -45,12 +48,12 @@ class FixedSteps(eqx.Module):
             jnp.asarray(times), jnp.asarray(counts), jnp.asarray(sizes), jnp.asarray(step), scheme
         )
 
-    def integrate(self, velocity: NegativeGradient, observe: Observe, start: Parameters, key=None):
+    def integrate(self, velocity: Velocity, observe: Observe, start: PyTree, key=None):
         """Observations at the recorded times, (times, ...)."""
 
         def to_next_time(parameters, interval):
             count, size = interval
-            size = size.astype(start[0].weight.dtype)
+            size = size.astype(jax.tree.leaves(start)[0].dtype)
             parameters = jax.lax.fori_loop(
                 0, count, lambda _, p: advance(self.scheme, velocity, p, size), parameters
             )
@@ -82,9 +85,9 @@ class Descent(eqx.Module):
         numbers = (jnp.asarray(steps), jnp.asarray(counts), jnp.asarray(rate))
         return cls(*numbers, jnp.asarray(momentum), momentum != 0.0, batch)
 
-    def integrate(self, velocity: NegativeGradient, observe: Observe, start: Parameters, key=None):
+    def integrate(self, velocity: Velocity, observe: Observe, start: PyTree, key=None):
         """Observations after the recorded numbers of steps, (times, ...)."""
-        dtype = start[0].weight.dtype
+        dtype = jax.tree.leaves(start)[0].dtype
         step, momentum = self.step.astype(dtype), self.momentum.astype(dtype)
         shuffles = None if key is None else jax.random.fold_in(key, _SHUFFLES)
 
@@ -103,9 +106,10 @@ class Descent(eqx.Module):
         still = jax.tree.map(jnp.zeros_like, start) if self.heavy else ()
         return jax.lax.scan(to_next_time, (jnp.asarray(0), (start, still)), self.counts)[1]
 
-    def _slope(self, velocity: NegativeGradient, parameters, k, shuffles) -> Parameters:
+    def _slope(self, velocity: Velocity, parameters: PyTree, k, shuffles) -> PyTree:
         if self.batch is None:
             return velocity(parameters)
+        assert isinstance(velocity, NegativeGradient)
         m, batch = len(velocity.x), self.batch
         epoch, place = jnp.divmod(k, m // batch)
         order = jax.random.permutation(jax.random.fold_in(shuffles, epoch), m)
@@ -121,7 +125,7 @@ class Adaptive(eqx.Module):
     tolerance: float
     step: float = float("nan")
 
-    def integrate(self, velocity: NegativeGradient, observe: Observe, start: Parameters, key=None):
+    def integrate(self, velocity: Velocity, observe: Observe, start: PyTree, key=None):
         """Observations at the recorded times, (times, ...)."""
         import diffrax  # half a second that only this solver needs
 

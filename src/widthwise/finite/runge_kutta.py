@@ -11,6 +11,7 @@ stages as products of the previous stage's errors and features (see :mod:`.gradi
 their weights once.
 """
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Literal, TypeAlias
 
@@ -18,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
+from jaxtyping import PyTree
 from scipy.integrate import DOP853
 
 from widthwise.finite.gradient import Factors, NegativeGradient
@@ -50,16 +52,17 @@ def first_step(scheme: Scheme) -> float:
 
 
 def advance(
-    scheme: Scheme, velocity: NegativeGradient, parameters: Parameters, size: jax.Array
-) -> Parameters:
+    scheme: Scheme, velocity: Callable[[PyTree], PyTree], parameters: PyTree, size: jax.Array
+) -> PyTree:
     """The parameters one step of this size later."""
     if scheme == "kutta_4_products":
+        assert isinstance(velocity, NegativeGradient)
         return _kutta_products(velocity, parameters, size)
     matrix, weights = _TABLEAUS[scheme]
     return _by_tableau(matrix, weights, velocity, parameters, size)
 
 
-def _by_tableau(matrix, weights, velocity, parameters: Parameters, size) -> Parameters:
+def _by_tableau(matrix, weights, velocity, parameters: PyTree, size) -> PyTree:
     """The stages in a loop and the parameters in one vector: little to compile."""
     start, unravel = ravel_pytree(parameters)
     reach = size * jnp.asarray(matrix, start.dtype)

@@ -37,6 +37,11 @@ class GradientFlow:
         object.__setattr__(self, "times", checks.times(times))
 
     @property
+    def moments(self) -> Float[np.ndarray, "*times"]:
+        """The times."""
+        return self.times
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """The shape of the times."""
         return self.times.shape
@@ -65,6 +70,11 @@ class GradientDescent:
         object.__setattr__(self, "step", checks.positive(step, "step"))
 
     @property
+    def moments(self) -> Float[np.ndarray, "*times"]:
+        """The numbers of steps."""
+        return self.steps
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """The shape of the numbers of steps."""
         return self.steps.shape
@@ -77,3 +87,19 @@ class GradientDescent:
 
 
 Dynamics: TypeAlias = GradientFlow | GradientDescent
+
+
+def dynamics_of(times: ArrayLike | None, steps: ArrayLike | None, step: float | None) -> Dynamics:
+    """Gradient flow at ``times``, or gradient descent after ``steps`` with ``step``.
+
+    Raises:
+        ValueError: unless exactly one of the two is given in full.
+    """
+    if times is not None and steps is None and step is None:
+        return GradientFlow(np.atleast_1d(checks.times(times)))
+    if times is None and steps is not None and step is not None:
+        return GradientDescent(np.atleast_1d(checks.times(steps, "steps")), step)
+    raise ValueError(
+        "give either times (gradient flow) or both steps and step (gradient descent); got "
+        f"times={times!r}, steps={steps!r}, step={step!r}"
+    )

@@ -1,0 +1,92 @@
+r"""How far a prediction of one network's training can be trusted.
+
+Three numbers announce that the series in n^{−1/2} fails:
+
+* the **ratio** of the last order kept to the one before it, at every time;
+* **‖Δ‖/λ_min**, Δ = Θ_n(0) − Θ_∞ on the train rows: at late times it is the parameter of the
+  expansion about Θ_∞;
+* **ρ** = Σ_k y_k² (1 − e^{−λ_k t})² / (λ_k n), the squared distance a neuron moves: large labels
+  along eigenvectors of small λ_k leave the regime in which kernels hardly move.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float
+
+_GOOD, _POOR = 0.3, 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Reliability:
+    """Signs of failure of one prediction, and what they add up to.
+
+    Args:
+        ratio: (times,) size of the last order over that of the order before it; where the order
+            before vanishes by symmetry, over the change of the linearized outputs. ``nan`` where
+            only one order is known.
+        kernel_distance: ‖Θ_n(0) − Θ_∞‖/λ_min(Θ_∞) on the train rows, ``nan`` where Θ_∞ is unknown.
+        labels: ρ at every time, ``nan`` where the width is unknown.
+        about_limit: whether the expansion is about Θ_∞.
+        reason: why higher orders are not known, or empty.
+    """
+
+    ratio: Float[np.ndarray, " times"]
+    kernel_distance: float
+    labels: Float[np.ndarray, " times"]
+    about_limit: bool
+    reason: str = ""
+    doubts: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        doubts = []
+        ratio, labels = _largest(self.ratio), _largest(self.labels)
+        if ratio > _GOOD:
+            doubts.append(f"the last order is up to {ratio:.2g} times the one before it")
+        if labels > _GOOD:
+            doubts.append(
+                f"ρ reaches {labels:.2g}: the labels are large along directions this width learns "
+                "slowly"
+            )
+        if self.about_limit and self.kernel_distance > _GOOD:
+            doubts.append(
+                f"‖Θ_n(0) − Θ_∞‖ is {self.kernel_distance:.2g} of λ_min, so late times are not "
+                "described about Θ_∞; reference='frozen' is"
+            )
+        object.__setattr__(self, "doubts", tuple(doubts))
+
+    @property
+    def trusted(self) -> bool:
+        """Whether higher orders are known and nothing speaks against them."""
+        return not self.doubts and not self.reason and bool(np.isfinite(self.ratio).any())
+
+    @property
+    def verdict(self) -> str:
+        """In plain words."""
+        ratio = _largest(self.ratio)
+        if self.reason:
+            first = f"Linearization only: {self.reason}."
+        elif not np.isfinite(self.ratio).any():
+            first = "One order only: nothing estimates what is left out."
+        elif self.trusted:
+            first = f"Reliable: the last order is at most {ratio:.2g} of the one before it."
+        elif max(ratio, _largest(self.labels)) > _POOR:
+            first = "Not reliable at this width."
+        else:
+            first = "Doubtful."
+        said = "; ".join(self.doubts)
+        return f"{first} {said[:1].upper()}{said[1:]}." if said else first
+
+
+def _largest(values: np.ndarray) -> float:
+    finite = values[np.isfinite(values)]
+    return float(finite.max()) if finite.size else 0.0
+
+
+def ratio_of_orders(
+    last: Float[np.ndarray, "times ..."], before: Float[np.ndarray, "times ..."]
+) -> Float[np.ndarray, " times"]:
+    """Root mean square of the last order over that of the one before it; 0 where both are 0."""
+    size, base = (np.sqrt((v**2).mean(tuple(range(1, v.ndim)))) for v in (last, before))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(size == 0, 0.0, size / base)

@@ -1,0 +1,195 @@
+"""The predicted training of one network, by every engine, against networks really trained."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import widthwise as ww
+from widthwise.training.prediction import predict
+from widthwise.training.shadow import shadow_training
+
+RNG = np.random.default_rng(0)
+X, X_TEST = RNG.normal(size=(3, 2)), RNG.normal(size=(2, 2))
+Y = RNG.normal(size=(3, 2))
+NET = ww.MLP(2, "tanh", 1.2, 0.3, outputs=2)
+TIMES = np.array([1.5, 0.0, 0.5])  # in any order
+WIDTH, KEY = 256, jax.random.key(5)
+
+
+@pytest.fixture(scope="module")
+def runs():
+    return ww.simulate(
+        NET, WIDTH, X, Y, X_TEST, [0.0, 0.5, 1.5], 1, KEY, record=("ntk", "movement")
+    )
+
+
+def test_two_outputs_and_two_layers_against_training(runs):
+    parameters = runs.parameters(0)
+    truth = runs.outputs[0][[2, 0, 1]]
+    found = predict(NET, parameters, X, Y, X_TEST, TIMES)
+    shadow = predict(NET, parameters, X, Y, X_TEST, TIMES, engine="shadow")
+    linear = predict(NET, parameters, X, Y, X_TEST, TIMES, order=0)
+    limit = predict(NET, parameters, X, Y, X_TEST, TIMES, reference="limit")
+    assert (found.engine, shadow.engine, linear.engine) == ("tensors", "shadow", "linearization")
+    deviation = np.abs(linear.outputs - truth).max()
+    assert np.abs(found.outputs - truth).max() < 0.1 * deviation
+    assert np.abs(shadow.outputs - truth).max() < 0.1 * deviation
+    # both are right to n^(-2), so they differ by that
+    assert np.abs(shadow.outputs - found.outputs).max() < 0.05 * deviation
+    assert linear.outputs == pytest.approx(found.orders[0], abs=1e-10)
+    errors = [np.abs(limit.orders[: k + 1].sum(0) - truth).max() for k in range(3)]
+    assert errors[2] < 0.5 * errors[1] < 0.25 * errors[0]
+    assert found.outputs[1] == pytest.approx(runs.initial[0], abs=1e-10)
+    # errors are estimated: of the right size at the last time
+    assert 0.02 < np.abs(found.outputs - truth)[0].max() / found.error[0].max() < 20
+
+
+def test_kernel_and_parameters_move_as_predicted(runs):
+    parameters = runs.parameters(0)
+    found = predict(NET, parameters, X, Y, X_TEST, TIMES)
+    shadow = predict(NET, parameters, X, Y, X_TEST, TIMES, engine="shadow")
+    ntk = runs.recorded["ntk"][0][[2, 0, 1]]
+    drift = ntk - ntk[1]
+    for prediction in (found, shadow):
+        blocks = prediction.ntk_drift.reshape(3, 5, 2, 3, 2)
+        mean = np.einsum("tikjk->tij", blocks) / 2
+        assert np.abs(mean - drift).max() < 0.1 * np.abs(drift).max()
+        movement = np.sqrt((runs.recorded["movement"][0][[2, 0, 1]] ** 2).sum(1))
+        assert prediction.movement == pytest.approx(movement, rel=2e-3, abs=1e-9)
+    initial = np.asarray(ww.empirical_ntk(NET, parameters, np.concatenate([X, X_TEST]), X))
+    found_mean = np.einsum("ikjk->ij", found.initial_ntk.reshape(5, 2, 3, 2)) / 2
+    assert found_mean == pytest.approx(initial, abs=1e-10)
+    assert found.reliability.trusted
+    assert found.reliability.verdict.startswith("Reliable")
+    assert "frozen" not in str(found)
+
+
+def test_the_end_of_training_is_known_in_closed_form():
+    parameters = NET.init(KEY, WIDTH, 2)
+    end = predict(NET, parameters, X, Y, X_TEST, [np.inf, 400.0])
+    assert end.outputs[0, :3] == pytest.approx(Y, abs=1e-12)
+    assert end.outputs[0] == pytest.approx(end.outputs[1], abs=1e-6)
+    assert end.ntk_drift[0] == pytest.approx(end.ntk_drift[1], abs=1e-6)
+    assert end.movement[0] == pytest.approx(end.movement[1], abs=1e-6)
+
+
+def test_gradient_descent_is_followed_exactly_by_the_shadow():
+    parameters = NET.init(KEY, WIDTH, 2)
+    theta = predict(NET, parameters, X, Y, times=0.0, order=0).initial_ntk
+    step = 1.5 / np.linalg.eigvalsh(theta)[-1]
+    found = predict(NET, parameters, X, Y, steps=[1, 6], step=step)
+    linear = predict(NET, parameters, X, Y, steps=[1, 6], step=step, order=1)
+    moved = parameters
+    loss = jax.jit(jax.grad(lambda p: 0.5 * jnp.sum((NET.apply(p, X) - Y) ** 2)))
+    for _ in range(6):
+        moved = jax.tree.map(lambda p, g: p - step * g, moved, loss(moved))
+    truth = np.asarray(NET.apply(moved, X))
+    assert found.engine == "shadow"
+    assert linear.engine == "linearization"
+    error, deviation = (np.abs(p.outputs[1] - truth).max() for p in (found, linear))
+    assert error < 0.5 * deviation  # slopes are tested in test_shadow.py
+    assert found.orders[0] == pytest.approx(linear.outputs, abs=1e-10)
+    squares = jax.tree.map(lambda p, q: float(jnp.sum((p - q) ** 2)), moved, parameters)
+    distance = sum(jax.tree.leaves(squares)) ** 0.5
+    assert found.movement[1] == pytest.approx(distance, rel=0.01)
+
+
+def test_kinks_leave_the_linearization_with_the_reason():
+    net = ww.MLP(1, "relu", 1.2, 0.3)
+    parameters = net.init(KEY, 64, 2)
+    found = predict(net, parameters, X, Y[:, 0], X_TEST, [1.0])
+    theta = np.asarray(ww.empirical_ntk(net, parameters, np.concatenate([X, X_TEST]), X))
+    assert found.engine == "linearization"
+    assert found.initial_ntk == pytest.approx(theta, abs=1e-12)
+    assert found.reliability.verdict.startswith("Linearization only: activation 'relu' has kinks")
+    assert not found.reliability.trusted
+    assert np.isnan(found.error).all()
+    with pytest.raises(ValueError, match="crosses a kink"):
+        _ = found.ntk_drift
+    with pytest.raises(ValueError, match="order 2 about"):
+        predict(net, parameters, X, Y[:, 0], times=[1.0], reference="limit")
+    first = predict(net, parameters, X, Y[:, 0], times=[1.0], reference="limit", order=1)
+    assert np.abs(first.orders[1]).max() > 0
+    with pytest.raises(ValueError, match="kinks"):
+        shadow_training(net, parameters, X, Y[:, 0], times=[1.0])
+
+
+def test_one_point_and_the_standard_parametrization():
+    net = ww.MLP(1, "erf", 1.2, 0.3, parametrization="standard", ratios=(2.0,))
+    parameters = net.init(KEY, 64, 2)
+    options = {"times": [1.0], "width": 64}
+    found = predict(net, parameters, X[:1], [2.0], **options)
+    shadow = predict(net, parameters, X[:1], [2.0], engine="shadow", **options)
+    run = ww.simulate(net, 64, X[:1], [2.0], None, [1.0], 1, KEY)
+    again = predict(net, run.parameters(0), X[:1], [2.0], **options)
+    assert found.outputs.shape == (1, 1, 1)
+    assert shadow.outputs == pytest.approx(found.outputs, abs=1e-3)
+    assert again.outputs == pytest.approx(run.outputs[0], abs=1e-3)
+    end, start = run.trained_parameters(0), run.parameters(0)
+    moved = jax.tree.map(jnp.subtract, end, start)
+    # √n times the movement of the trained weights σ_w W/√fan_in and σ_b b
+    fan_in, parts = (2, 128), []
+    for layer, n, w, b in zip(moved, fan_in, net.weight_std, net.bias_std, strict=True):
+        parts += [8 * w * layer.weight.ravel() / n**0.5, 8 * b * layer.bias]
+    distance = np.linalg.norm(np.concatenate(parts))
+    assert again.movement[0] == pytest.approx(distance, rel=0.02)
+    assert shadow.movement == pytest.approx(found.movement, rel=0.02)
+
+
+def convolutional(parameters, images):
+    """Two layers of convolutions in plain JAX, NTK parametrization; the width is in the shapes."""
+    filters, mixing, readout = parameters
+    layout = ("NHWC", "HWIO", "NHWC")
+    h = jax.lax.conv_general_dilated(images, filters / 3, (1, 1), "SAME", dimension_numbers=layout)
+    scale = 1 / (3 * filters.shape[-1] ** 0.5)
+    h = jnp.tanh(h)
+    h = jax.lax.conv_general_dilated(h, mixing * scale, (1, 1), "VALID", dimension_numbers=layout)
+    return jnp.tanh(h).mean((1, 2)) @ readout / readout.shape[0] ** 0.5
+
+
+def convolutional_errors(width):
+    """Errors of the linearization and of the shadow for one network and really trained."""
+    keys = jax.random.split(jax.random.key(2), 5)
+    shapes = [(3, 3, 1, width), (3, 3, width, width), (width, 1)]
+    parameters = [jax.random.normal(k, s) for k, s in zip(keys, shapes, strict=False)]
+    images, y = jax.random.normal(keys[3], (3, 4, 4, 1)), jnp.array([[1.0], [-0.5], [0.3]])
+    found = predict(convolutional, parameters, images, y, steps=[4], step=0.5, reference="frozen")
+    moved = parameters
+    loss = jax.jit(jax.grad(lambda p: 0.5 * jnp.sum((convolutional(p, images) - y) ** 2)))
+    for _ in range(4):
+        moved = jax.tree.map(lambda p, g: p - 0.5 * g, moved, loss(moved))
+    truth = np.asarray(convolutional(moved, images))
+    assert found.engine == "shadow"
+    return [np.abs(p - truth).max() for p in (found.orders[0, 0], found.outputs[0])]
+
+
+def test_a_convolutional_network():
+    linear, third = convolutional_errors(64)
+    assert third < 0.1 * linear
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"order": 3}, "order must be 0, 1 or 2, got 3"),
+        ({"reference": "ntk"}, "'frozen' or 'limit', got 'ntk'"),
+        ({"engine": "fast"}, "engine must be 'auto'"),
+        ({"steps": [3]}, "either times"),
+        ({"times": None, "steps": [3], "step": 1e3}, "unstable"),
+        ({"times": None, "steps": [2.5], "step": 0.1}, "counts"),
+        ({"times": [np.inf], "engine": "shadow"}, "finite numbers"),
+        ({"times": None, "steps": [3], "step": 0.1, "engine": "tensors"}, "gradient descent"),
+        ({"reference": "limit", "engine": "shadow"}, "own kernel"),
+        ({"y_train": Y[:2]}, "y_train must have shape"),
+    ],
+)
+def test_bad_input_says_what_to_do(options, message, unchecked):
+    given = {"x_train": X, "y_train": Y, "times": [1.0]} | options
+    with pytest.raises(ValueError, match=message):
+        predict(NET, NET.init(KEY, 8, 2), **given)
+
+
+def test_the_limit_of_an_unknown_function_is_refused():
+    with pytest.raises(ValueError, match="limit kernel Θ_∞, which is known for"):
+        predict(lambda p, x: x @ p, jnp.ones((2, 2)), X, Y, times=[1.0], reference="limit")
