@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import widthwise as ww
+from training.oracles.tangents import along_gradients
 from widthwise.training.blocks import Blocks, initial_blocks, one_hidden_blocks
 
 X = np.array([[-1.0, 0.4], [0.3, -0.2], [1.2, 0.9]])
@@ -35,18 +36,7 @@ def one_neuron_cumulants(net, x, train):
         w, b, a = theta[:d] * scales[:d], theta[d] * scales[d], theta[d + 1 :] * scales[d + 1 :]
         return (net.activation(x @ w + b)[:, None] * a).ravel()
 
-    rows = train * o
-
-    def along(function):
-        """The derivative along each train row's gradient, as a last axis."""
-
-        def derivative(theta):
-            gradients = jax.jacobian(outputs)(theta)[:rows]
-            each = jax.vmap(lambda g: jax.jvp(function, (theta,), (g,))[1])(gradients)
-            return jnp.moveaxis(each, 0, -1)
-
-        return derivative
-
+    along = along_gradients(outputs, train * o)
     kernel = along(outputs)
     functions = (outputs, kernel, along(kernel), along(along(kernel)))
     h, kappa, T, U = (np.asarray(jax.jit(jax.vmap(f))(atoms)) for f in functions)
@@ -158,7 +148,7 @@ def test_refusals_give_the_reason(network, message):
 
 
 def test_too_many_rows_are_refused_before_they_are_computed():
-    with pytest.raises(ValueError, match="too many for tensors"):
+    with pytest.raises(ValueError, match=r"at most 44 points and 64 rows .* got 40 points and 10"):
         one_hidden_blocks(ww.MLP(1, "tanh", outputs=10), np.ones((40, 2)), 20)
 
 
