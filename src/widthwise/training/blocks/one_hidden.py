@@ -36,7 +36,7 @@ from widthwise.training.blocks.conditions import require_conditions, require_smo
 from widthwise.training.blocks.moments import Moments, moments
 from widthwise.training.blocks.value import Blocks, Name
 
-_LARGEST = 4e8  # numbers in one block
+_MOST_POINTS, _MOST_ROWS = 44, 64  # tensors over four rows of some gigabytes together
 _REPLICATES = 8
 
 
@@ -69,10 +69,10 @@ def one_hidden_blocks(
     x = np.asarray(x, dtype=float)
     limit = net.at_width(np.inf, x.shape[1])
     rows = len(x) * net.outputs
-    if rows**2 * (train * net.outputs) ** 2 > _LARGEST:
+    if len(x) > _MOST_POINTS or rows > _MOST_ROWS:
         raise ValueError(
-            f"{len(x)} points and {net.outputs} outputs make {rows} rows, too many for tensors "
-            "over four rows; give fewer points, or one output"
+            f"the dense engine holds tensors over four rows: at most {_MOST_POINTS} points and "
+            f"{_MOST_ROWS} rows (points x outputs), got {len(x)} points and {net.outputs} outputs"
         )
     projection = project(limit, x)
     require_smooth(net, projection)
@@ -97,6 +97,7 @@ def one_hidden_blocks(
             engine,
             net.outputs,
             train * net.outputs,
+            float(np.max(kernels.error)),
             replicates,
         )
 
