@@ -39,6 +39,9 @@ def test_theory_and_simulation_agree():
         assert first is not None
         assert 0.7 < deviation.value / first.value < 1.3
         assert result.deviation[0].max() < 1e-13
+    widest = comparison.widths[-1]
+    shift = (widest.mean_shift - widest.mean_shift_theory)[1:] / widest.mean_shift_error[1:]
+    assert np.sqrt((shift**2).mean()) < 2
     assert comparison.fourth_cumulant_slope.agrees
     assert [density.width for density in comparison.densities] == [16, 64]
 

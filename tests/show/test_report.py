@@ -16,7 +16,7 @@ from widthwise.experiments.spec import Spec
 from widthwise.show import figures as draw
 from widthwise.show import report, verdict
 
-PLOTS = 11  # 2 densities, distance, κ₄, 4 trajectories, 2 deviations, spectrum
+PLOTS = 12  # 2 densities, distance, κ₄, 4 trajectories, 2 deviations, mean shift, spectrum
 
 
 @pytest.fixture(scope="module")
@@ -117,16 +117,19 @@ def test_missing_predictions_are_said_and_leave_no_theory_in_the_table(study):
             "corrected_order": None,
             "deviation_theory": None,
             "largest_deviation_theory": None,
+            "mean_shift_theory": None,
+            "mean_shift_theory_error": None,
         },
         densities=tuple(replace(d, corrected=None) for d in study.densities),
     )
     said = text(bare)
     assert (
-        "no finite-width prediction of the fourth cumulant, the law of the output and the"
-        " deviation from the linear flow" in said
+        "no finite-width prediction of the fourth cumulant, the law of the output, the"
+        " deviation from the linear flow and the shift of the mean" in said
     )
     assert "corrected for finite width" not in said
     assert "first-order theory" not in said
+    assert "training law" not in said
     rows = [row for row in verdict.figures(bare) if row["width"] is not None]
     assert all(row["theory"] is None and row["z_score"] is None for row in rows)
     assert report.render(bare).count('class="plot"') == PLOTS
@@ -143,6 +146,17 @@ def test_unresolved_numbers_are_called_so(study):
     assert "within 0.0004 ± 0.0004 of the Gaussian process" in said
     assert said.count("cannot be told from 0 with this many networks") == 4
     assert "At width 512, κ₄ cannot be told from 0" in said
+
+
+def test_the_shift_of_the_mean_is_said_and_so_is_its_disagreement(study):
+    w = study.widths[0]
+    agreed = "Averaged over networks of width 32, the trained output at test point 0 ends"
+    assert agreed in text(study)
+    assert "orders beyond 1/n" not in text(study)
+    off = synthetic.changed(
+        study, every={"mean_shift": w.mean_shift_theory + 4 * w.mean_shift_error}
+    )
+    assert "orders beyond 1/n still matter at this width" in text(off)
 
 
 def test_no_slope_with_a_single_width(study):
@@ -209,7 +223,7 @@ def test_a_far_extrapolation_is_called_one(study):
 
 def test_table_holds_every_number_with_its_z(study):
     rows = verdict.figures(study)
-    assert len(rows) == 4 * len(study.widths) + 2
+    assert len(rows) == 5 * len(study.widths) + 2
     first = rows[0]
     w = study.widths[0]
     assert first["width"] == 32
@@ -218,6 +232,12 @@ def test_table_holds_every_number_with_its_z(study):
         (w.fourth_cumulant.value - w.fourth_cumulant_theory.value)
         / math.hypot(w.fourth_cumulant.error, w.fourth_cumulant_theory.error)
     )
+    shift = rows[4]
+    end = -1, study.point, 0
+    assert shift["quantity"] == "shift of the mean at test point 0 after training"
+    assert shift["measured"] == w.mean_shift[end]
+    assert shift["theory"] == w.mean_shift_theory[end]
+    assert shift["z_score"] == pytest.approx(0.7, abs=0.01)
     slope = rows[-1]
     assert slope["width"] is None
     assert slope["z_score"] == pytest.approx((-0.489 + 0.5) / 0.018)

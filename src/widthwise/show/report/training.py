@@ -5,7 +5,7 @@ from html import escape
 import numpy as np
 import plotly.graph_objects as go
 
-from widthwise.experiments.comparison import Comparison
+from widthwise.experiments.comparison import AtWidth, Comparison
 from widthwise.show import figures as draw
 from widthwise.show.report import over_widths
 from widthwise.show.report.html import capital, section
@@ -136,15 +136,11 @@ def _deviation_in_time(comparison: Comparison, plots: list[go.Figure]) -> str:
 
 
 def _mean_shift(comparison: Comparison, plots: list[go.Figure]) -> str:
+    shown = _some_widths(comparison)
     output = (slice(None), comparison.point, 0)
     missing = np.full(len(comparison.times), np.nan)
     theory = over_widths.some(
-        np.array(
-            [
-                missing if w.mean_shift_theory is None else w.mean_shift_theory[output]
-                for w in comparison.widths
-            ]
-        )
+        np.array([missing if (s := w.mean_shift_theory) is None else s[output] for w in shown])
     )
     name = point_name(comparison, comparison.point)
     return figure(
@@ -153,9 +149,9 @@ def _mean_shift(comparison: Comparison, plots: list[go.Figure]) -> str:
             Panel(
                 draw.mean_shift(
                     _times(comparison),
-                    over_widths.widths(comparison),
-                    np.array([w.mean_shift[output] for w in comparison.widths]),
-                    np.array([w.mean_shift_error[output] for w in comparison.widths]),
+                    np.array([w.width for w in shown]),
+                    np.array([w.mean_shift[output] for w in shown]),
+                    np.array([w.mean_shift_error[output] for w in shown]),
                     theory,
                     time_title=_time_title(comparison),
                 ),
@@ -172,6 +168,12 @@ def _mean_shift(comparison: Comparison, plots: list[go.Figure]) -> str:
         less.</p>""",
         kind="beside",
     )
+
+
+def _some_widths(comparison: Comparison) -> list[AtWidth]:
+    """The smallest, a middle and the largest width: bands of all of them would hide each other."""
+    places = sorted({0, (len(comparison.widths) - 1) // 2, len(comparison.widths) - 1})
+    return [comparison.widths[i] for i in places]
 
 
 def _shift_theory(comparison: Comparison, known: bool) -> str:

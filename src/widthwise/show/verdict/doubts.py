@@ -46,6 +46,7 @@ def _missing(comparison: Comparison) -> tuple[str, ...]:
             ("the fourth cumulant", lambda w: w.fourth_cumulant_theory),
             ("the law of the output", lambda w: w.distance_to_gp_theory),
             ("the deviation from the linear flow", lambda w: w.largest_deviation_theory),
+            ("the shift of the mean", lambda w: w.mean_shift_theory),
         )
         if any(get(w) is None for w in comparison.widths)
     ]
