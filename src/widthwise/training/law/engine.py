@@ -39,6 +39,12 @@ class Engine:
         self._paths: dict[tuple, list] = {}
         self._slots: dict[int, list[np.ndarray]] = {}
 
+    def with_blocks(self, blocks: Blocks) -> "Engine":
+        """The same engine for other statistics at initialization; what they share is kept."""
+        other = Engine(self.solution, blocks, self.dynamics, self.order)
+        other._weights, other._paths = self._weights, self._paths
+        return other
+
     @cached_property
     def available(self) -> frozenset[Name]:
         """The blocks that do not vanish."""

@@ -206,21 +206,20 @@ class TrainingLaw:
         the estimated errors of the blocks and limit kernels amount to. What the series leaves out
         is not in them: see :meth:`reliability`.
         """
-        parts = [self._spread(name) for name in ("mean_coefficients", "covariance_coefficients")]
-        return LawErrors(*parts)
+        return LawErrors(self._spread(1), self._spread(2))
 
-    def _spread(self, name: str) -> np.ndarray:
-        """The error of one of the arrays of coefficients."""
+    def _spread(self, degree: int) -> np.ndarray:
+        """The error of the coefficients of mean (degree 1) or covariance (degree 2)."""
+        own = self._engine.cumulants(degree)
         replicates = self.blocks.replicates or tuple(map(self._perturbed, range(_DRAWS)))
-        own = getattr(self, name)
-        others = np.array([getattr(replace(self, blocks=b), name) for b in replicates])
+        others = np.array([self._engine.with_blocks(b).cumulants(degree) for b in replicates])
         if len(self.blocks.replicates) > 1:
             error = others.std(0, ddof=1) / np.sqrt(len(others))
         else:
             error = np.sqrt(((others - own) ** 2).mean(0))
-        limits = np.array([getattr(law, name)[0] for law in self._other_limits])
+        limits = np.array([engine.cumulants(degree)[0] for engine in self._other_limits])
         error[0] = np.sqrt(((limits - own[0]) ** 2).mean(0))
-        return error
+        return self._shaped(error, degree)
 
     def _perturbed(self, seed: int) -> Blocks:
         """The blocks with random errors of the estimated size."""
@@ -232,17 +231,18 @@ class TrainingLaw:
         return replace(self.blocks, values=values)
 
     @cached_property
-    def _other_limits(self) -> "list[TrainingLaw]":
-        """Laws of order 0 from limit kernels with random errors of the estimated size."""
-        laws = []
+    def _other_limits(self) -> list[Engine]:
+        """Engines of order 0 on limit kernels with random errors of the estimated size."""
+        engines = []
         for seed in range(_DRAWS):
             rows = self.blocks.nngp.shape
             noise = np.random.default_rng(seed).normal(size=(2, *rows)) * self.blocks.kernel_error
             nngp, ntk = (noise + np.swapaxes(noise, 1, 2)) / np.sqrt(2)
             blocks = Blocks(self.blocks.nngp + nngp, self.blocks.ntk, {}, outputs=self.outputs)
             kernel = self.solution.ntk + ntk[:, : self.solution.train]
-            laws.append(TrainingLaw(SolutionMap(kernel, self.solution.y), blocks, self.dynamics, 0))
-        return laws
+            solution = SolutionMap(kernel, self.solution.y)
+            engines.append(Engine(solution, blocks, self.dynamics, 0))
+        return engines
 
     def reliability(self, width: float) -> Reliability:
         """How far the law can be trusted at width n: see :class:`Reliability`."""
