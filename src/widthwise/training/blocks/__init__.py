@@ -3,3 +3,4 @@
 from widthwise.training.blocks.value import AXES as AXES
 from widthwise.training.blocks.value import NAMES as NAMES
 from widthwise.training.blocks.value import Blocks as Blocks
+from widthwise.training.blocks.one_hidden import one_hidden_blocks as one_hidden_blocks
