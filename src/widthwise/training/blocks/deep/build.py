@@ -97,7 +97,8 @@ def _limit(
     net: MLP, chain: tuple[Link, ...], x: np.ndarray, samples: int, key: jax.Array
 ) -> tuple[list[np.ndarray], list[np.ndarray], list[Moments]]:
     """K and Θ of all layers, and the moments of the hidden ones."""
-    first, highest = chain[0], layers.degree(chain)
+    net, first = net.at_width(np.inf, x.shape[1]), chain[0]
+    highest = layers.degree(chain)
     inputs = x @ x.T / x.shape[1]
     nngp = [first.bias + first.weight * inputs]
     ntk = [first.trained_bias + first.weight * first.rate * inputs]
@@ -128,7 +129,7 @@ def _layer(
         projection = project(net, x)
         if not projection.gaussian:
             return *_first_pairs(net, x), projection_rules(projection, samples, key)
-    law, scale = net.bias_law[l - 1], float(net.at_width(np.inf, x.shape[1]).bias_std[l - 1])
+    law, scale = net.bias_law[l - 1], float(net.bias_std[l - 1])
     bias, values = None, (np.zeros(1), np.ones(1))
     if scale and not has_gaussian_bias(net, l - 1):
         nodes, weights = law.quadrature(_BIAS_NODES)

@@ -106,7 +106,7 @@ def require(net: MLP) -> None:
             "training is not described by derivatives at initialization; use blocks measured on "
             "trained ensembles, or a smooth activation such as 'gelu' or 'softplus'"
         )
-    if not has_gaussian_bias(net, net.depth):
+    if net.bias_scaling == "constant" and not has_gaussian_bias(net, net.depth):
         raise ValueError(
             f"the output bias has the law {net.bias_law[-1].name}, so the outputs of the "
             "infinitely wide network are no Gaussian process to expand about; give the last layer "

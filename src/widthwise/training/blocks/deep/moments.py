@@ -42,7 +42,7 @@ _PRODUCTS: tuple[tuple[Orders, tuple[Orders, ...]], ...] = (
 )
 _DEGREE = 3
 _NUMBERS_AT_ONCE = 16_000_000
-_SPECTRAL = 9 / 7  # exponents of the errors of two refinements
+_SPECTRAL = 11 / 9  # exponents of the errors of two refinements
 
 
 @dataclass
@@ -95,7 +95,7 @@ class Moments:
 
     def _expand(self, name: Orders, replicate: int | None) -> np.ndarray:
         if len(name) == 3:
-            return self._totals[name][0 if replicate is None else 1 + replicate]
+            return self._totals[name[:2], name[2:]][0 if replicate is None else 1 + replicate]
         left, right, axes = _FOURTH[name]
         p = self.pairs.shape[-1]
         packed = self._totals[left, right][0 if replicate is None else 1 + replicate]
@@ -147,7 +147,7 @@ def _sums(
         weighted = (table[i][:, :, None] * table[j][:, None]).reshape(len(weights), -1)
         found = (weighted * weights[:, None]).T @ jnp.concatenate([table[k] for k in last], 1)
         for n, k in enumerate(last):
-            sums[i, j, k] = found[:, n * p : (n + 1) * p].reshape(p, p, p)
+            sums[(i, j), (k,)] = found[:, n * p : (n + 1) * p].reshape(p, p, p)
     return sums
 
 

@@ -3,7 +3,7 @@ r"""Nodes for the means of three and four factors at one layer, all inputs toget
 In the eigenbasis of the covariance, direction k moves the preactivations by s_k = max_a |A_ak|:
 
 * **tensor rule**, if it is not too large: the trapezoid rule with step min(0.85, 0.55/s_k) / f in
-  the strong directions, Gauss–Hermite rules of 9 down to 2 nodes in the weak ones. Products with
+  the strong directions, Gauss–Hermite rules of 20 down to 1 node in the weak ones. Products with
   φ''' are the stiffest; the error falls like e^{−c f}, and two refinements f tell it;
 * **randomized Sobol points** along the same axes beyond; the spread of the copies tells the error.
 
@@ -30,8 +30,15 @@ from widthwise.model.laws import Gaussian, Law
 
 REPLICATES = 4
 _REFINEMENTS = (1.0, 1.4, 1.8, 2.2)
-_REACH = 5.0
-_GAUSS_HERMITE = ((0.15, 9), (0.05, 7), (0.02, 5), (3e-3, 3), (1e-4, 2))
+_REACH = 5.8
+_GAUSS_HERMITE = (
+    (0.15, (7, 10, 14, 20)),
+    (0.05, (5, 6, 8, 11)),
+    (0.02, (3, 4, 5, 6)),
+    (3e-3, (2, 3, 3, 4)),
+    (1e-5, (1, 2, 2, 2)),
+)
+"""Strengths, and nodes for every refinement above them."""
 _STRONG = 0.35
 _DROPPED = 1e-13
 _DOUBLE = 1.5  # random points are multiplied in float32, at half the cost of a rule's nodes
@@ -109,7 +116,8 @@ def _line(law: Law, strength: float, refinement: float) -> tuple[np.ndarray, np.
     if not isinstance(law, Gaussian):
         return law.quadrature(int(14 * refinement * max(1.0, strength)))
     if strength <= _STRONG:
-        count = next((count for least, count in _GAUSS_HERMITE if strength > least), 1)
+        counts = next((counts for least, counts in _GAUSS_HERMITE if strength > least), (1,) * 4)
+        count = counts[_REFINEMENTS.index(refinement)]
         nodes, weights = np.polynomial.hermite_e.hermegauss(count)
     else:
         step = min(0.85, 0.55 / strength) / refinement
@@ -123,7 +131,7 @@ def _tensor(lines: list[tuple[np.ndarray, np.ndarray]], A: np.ndarray) -> Rule:
     nodes, weights = np.zeros((1, 0)), np.ones(1)
     for u, w in lines:
         weights = np.outer(weights, w).ravel()
-        kept = weights > 1e-14
+        kept = weights > 1e-18
         nodes = np.concatenate([np.repeat(nodes, len(u), 0), np.tile(u, len(nodes))[:, None]], 1)
         nodes, weights = nodes[kept], weights[kept]
     return Rule(nodes @ A.T, weights / weights.sum())

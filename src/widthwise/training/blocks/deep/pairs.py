@@ -36,14 +36,6 @@ def pair_moments(
     Raises:
         QuadratureError: where φ grows too fast or is too steep for the series.
     """
-    total, error = 0.0, 0.0
-    for shift, probability in zip(*bias, strict=True):
-        value, gap = _centred(activation, covariance, degree, float(shift))
-        total, error = total + probability * value, error + probability * gap
-    return np.asarray(total), np.asarray(error)
-
-
-def _centred(activation: Activation, covariance: np.ndarray, degree: int, shift: float):
     variance = np.diag(covariance)
     scale = np.sqrt(np.outer(variance, variance))
     correlation = np.divide(covariance, scale, out=np.zeros_like(scale), where=scale > 0)
@@ -52,19 +44,12 @@ def _centred(activation: Activation, covariance: np.ndarray, degree: int, shift:
     value = error = np.zeros(())
     worst = np.inf
     for orders in ORDERS[1:]:
-        table = _Derivatives(activation, degree, shift)
-        found = [
-            tuple(map(np.asarray, single(table.order(i), orders, jnp.asarray(variance))))
-            for i in range(degree + 1)
+        made = [
+            _centred(_Derivatives(activation, degree, shift), variance, correlation, orders)
+            for shift in bias[0]
         ]
-        terms = np.stack([f for f, _, _ in found])
-        tails = np.stack([tail[orders // CHUNK] for _, tail, _ in found])
-        size = np.sqrt((terms**2).sum(1)) + tails
-        lost = np.stack([quadrature for _, _, quadrature in found]) * size
-        value = _mehler(terms, correlation)
-        error = np.abs(correlation) ** orders * _outer(tails) + _ROUNDING * _outer(size)
-        error = error + _outer(size, lost) + _outer(lost, size)
-        worst = (error / (_outer(size) + 1e-300)).max()
+        value, error, size = (np.tensordot(bias[1], part, 1) for part in zip(*made, strict=True))
+        worst = (error / (size + 1e-300)).max()
         if worst <= _AIM:
             break
     if not worst <= _LOWEST_USEFUL:
@@ -80,7 +65,7 @@ class _Derivatives:
     """All derivatives of φ(· + shift) at the nodes of one rule, computed together and once."""
 
     def __init__(self, activation: Activation, degree: int, shift: float):
-        self.activation, self.degree, self.shift = activation, degree, shift
+        self.activation, self.degree, self.shift = activation, degree, float(shift)
         self.table: np.ndarray | None = None
 
     def order(self, i: int) -> Callable[..., jax.Array]:
@@ -91,6 +76,21 @@ class _Derivatives:
             return jnp.asarray(self.table[i].reshape(z.shape))
 
         return derivative
+
+
+def _centred(table: _Derivatives, variance: np.ndarray, correlation: np.ndarray, orders: int):
+    """Means for one shift, their errors, and their sizes √(E f² E g²)."""
+    found = [
+        tuple(map(np.asarray, single(table.order(i), orders, jnp.asarray(variance))))
+        for i in range(table.degree + 1)
+    ]
+    terms = np.stack([f for f, _, _ in found])
+    size = np.sqrt((terms**2).sum(1))
+    tails = np.stack([tail[orders // CHUNK] for _, tail, _ in found]) * size
+    lost = np.stack([quadrature for _, _, quadrature in found]) * size
+    error = np.abs(correlation) ** orders * _outer(tails) + _ROUNDING * _outer(size)
+    error += _outer(size, lost) + _outer(lost, size)
+    return _mehler(terms, correlation), error, _outer(size)
 
 
 def _outer(left: np.ndarray, right: np.ndarray | None = None) -> Float[np.ndarray, "i j p p"]:

@@ -27,6 +27,7 @@ from jaxtyping import Float
 
 from widthwise.training.blocks.deep.layers import Link
 from widthwise.training.blocks.deep.moments import Moments, Orders
+from widthwise.training.blocks.deep.names import canonical
 from widthwise.training.blocks.deep.observables import (
     Leg,
     Observable,
@@ -37,7 +38,6 @@ from widthwise.training.blocks.deep.observables import (
     product,
     response,
 )
-from widthwise.training.blocks.deep.names import canonical
 
 Group: TypeAlias = tuple[Leg, ...]
 Factors: TypeAlias = list[tuple[np.ndarray, tuple[int, ...]]] | None
