@@ -248,7 +248,9 @@ class _Neuron:
         S = np.moveaxis(moment["0011"], (2, 3), (0, 1))[:, :m] * k[:, :, None, None]
         mean = np.multiply.outer(ones[:, :m] * k, zeros)
         pairs = self._same("cdeg")
-        return self._rows((s2 * P, pairs), (S, self._readout_fourth), (-(s2**2) * mean, pairs))
+        return self._rows(
+            (s2 * P, pairs), (S, self._readout_fourth), (-(s2**2) * mean, pairs)
+        )
 
     def _kernels(self, moment: Moments) -> np.ndarray:
         """Cov(κ_{ac,bd}, κ_{xe,yg}), b and y train points."""

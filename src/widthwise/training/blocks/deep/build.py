@@ -27,7 +27,7 @@ from widthwise.training.blocks.value import Blocks
 
 _BIAS_NODES = 40
 _WORK = 5e10
-_SAMPLES = (1 << 13, 1 << 20)
+_SAMPLES = (1 << 13, 3 << 19)
 _THIRD: tuple[tuple[Type, ...], ...] = (((), (), ()), ((1,), (1,), ()), ((1, 2), (1,), (2,)))
 
 

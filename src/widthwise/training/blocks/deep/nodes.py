@@ -94,11 +94,11 @@ def gaussian_rules(
         [_line(law, float(np.abs(column).max()), f) for law, column in zip(laws, A.T, strict=True)]
         for f in _REFINEMENTS
     ]
-    sizes = np.cumsum([0.5 * prod(len(w) for _, w in line) for line in lines])
-    feasible = lines[: np.searchsorted(_DOUBLE * sizes, most)]
-    if len(feasible) < 2:
-        return Rules(_random(A, laws, most, key), True)
-    return Rules((_tensor(line, A) for line in feasible[-2:]), False)
+    sizes = [0.5 * prod(len(w) for _, w in line) for line in lines]
+    for fine in range(len(lines) - 1, 0, -1):
+        if _DOUBLE * (sizes[fine] + sizes[fine - 1]) <= most:
+            return Rules((_tensor(line, A) for line in lines[fine - 1 : fine + 1]), False)
+    return Rules(_random(A, laws, most, key), True)
 
 
 def projection_rules(projection: Projection, most: int, key: jax.Array) -> Rules:
