@@ -29,8 +29,9 @@ from widthwise.model import activations
 from widthwise.model.activations import Activation
 
 _FACTORIALS = np.array([1.0, 1.0, 2.0, 6.0])
-_AIM = 1e-9
-_WORK = 2e10
+_AIM = 1e-7
+_RULE_WORK, _RANDOM_WORK = 4e10, 2e10
+_MOST_NODES = 5e5
 _FEWEST, _MOST = 1 << 13, 1 << 18
 _NODES_AT_ONCE = 2048
 
@@ -124,7 +125,7 @@ def moments(
     p = len(projection.coefficients)
     work = float(sum(np.prod(shape) for shape in _shapes(_pair_count(p), p).values()))
     if samples is None:
-        samples = int(np.clip(2 ** int(np.log2(_WORK / work)), _FEWEST, _MOST))
+        samples = int(np.clip(2 ** int(np.log2(_RANDOM_WORK / work)), _FEWEST, _MOST))
     upper = np.triu_indices(p)
 
     def total(weights: np.ndarray, z: np.ndarray) -> np.ndarray:
@@ -135,7 +136,9 @@ def moments(
         return np.asarray(result)
 
     neurons = Neurons(activations.get("identity"), projection)
-    copies, error = neurons.copies(total, work, Sampling(samples, key), aim=_AIM)
+    sampling = Sampling(samples, key)
+    most = min(_RULE_WORK, _MOST_NODES * work)
+    copies, error = neurons.copies(total, work, sampling, aim=_AIM, most_work=most)
     return [Moments(p, copy) for copy in copies], Moments(p, error)
 
 

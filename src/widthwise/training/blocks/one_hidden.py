@@ -28,14 +28,11 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from widthwise import _checks as checks
-from widthwise.algebra.taylor import differentiates
 from widthwise.limit.first_layer.projection import Projection, project
 from widthwise.limit.kernels import limit_kernels
-from widthwise.limit.layer import require_moments
-from widthwise.model import activations
 from widthwise.model.architecture import MLP
-from widthwise.model.laws import Gaussian, Law
+from widthwise.model.laws import Law
+from widthwise.training.blocks.conditions import require_conditions, require_smooth
 from widthwise.training.blocks.moments import Moments, moments
 from widthwise.training.blocks.value import Blocks, Name
 
@@ -68,7 +65,7 @@ def one_hidden_blocks(
         ValueError: for networks outside these conditions, moments that do not exist, or more rows
             (points × outputs) than tensors over four of them can hold.
     """
-    refuse(net)
+    require_conditions(net)
     x = np.asarray(x, dtype=float)
     limit = net.at_width(np.inf, x.shape[1])
     rows = len(x) * net.outputs
@@ -77,11 +74,11 @@ def one_hidden_blocks(
             f"{len(x)} points and {net.outputs} outputs make {rows} rows, too many for tensors "
             "over four rows; give fewer points, or one output"
         )
+    projection = project(limit, x)
+    require_smooth(net, projection)
     kernels = limit_kernels(limit, x)
     same = np.eye(net.outputs)
     nngp, ntk = np.kron(np.asarray(kernels.nngp), same), np.kron(np.asarray(kernels.ntk), same)
-    projection = project(limit, x)
-    _refuse_undeclared_kink(net, projection)
     copies, shared = moments(
         net.activation,
         projection,
@@ -119,45 +116,6 @@ def one_hidden_blocks(
         for name in values
     }
     return blocks(values, errors, engine, tuple(blocks(part, {}, engine) for part in parts))
-
-
-def refuse(net: MLP) -> None:
-    """Raise ``ValueError``, with the reason, for a network whose blocks are not available."""
-    if net.activation.kinks:
-        raise ValueError(
-            f"the training law needs a smooth activation, got {net.activation.name} with kinks at "
-            f"{net.activation.kinks}: its O3 and O4, the derivatives of the tangent kernel, do not "
-            "describe how it trains; take a smooth activation (softplus, gelu), or simulate"
-        )
-    if net.parametrization != "ntk":
-        raise ValueError(
-            "the training law needs parametrization='ntk', got 'standard': at its fixed learning "
-            "rates only the readout trains in the limit; use the NTK parametrization, or simulate"
-        )
-    bias = net.bias_law[-1]
-    if net.has_bias(net.depth) and net.bias_scaling == "constant" and bias != Gaussian():
-        raise ValueError(
-            f"an output bias of law {bias.name} makes the outputs of infinitely wide networks "
-            "non-Gaussian; take a Gaussian output bias, bias_scaling='fan_in', or none"
-        )
-    readout = net.weight_law[-1]
-    if readout.highest_moment < 4:
-        raise ValueError(
-            f"the covariance of the tangent kernel needs the fourth moment of the readout law; "
-            f"{readout.name} has moments up to order {readout.highest_moment:g} only"
-        )
-    require_moments(net, 0, 4)
-
-
-def _refuse_undeclared_kink(net: MLP, projection: Projection) -> None:
-    if activations.catalogued(net.activation):
-        return
-    std = float(np.sqrt(np.diag(projection.covariance).max()))
-    if std and not differentiates(net.activation.function, min(std, 3.0), 3):
-        raise ValueError(
-            f"activation {net.activation.name!r} seems to have a kink: its derivatives up to the "
-            "third do not integrate to what its values say; the training law needs a smooth one"
-        )
 
 
 def _covariance(net: MLP, x: np.ndarray) -> np.ndarray:
@@ -248,9 +206,7 @@ class _Neuron:
         S = np.moveaxis(moment["0011"], (2, 3), (0, 1))[:, :m] * k[:, :, None, None]
         mean = np.multiply.outer(ones[:, :m] * k, zeros)
         pairs = self._same("cdeg")
-        return self._rows(
-            (s2 * P, pairs), (S, self._readout_fourth), (-(s2**2) * mean, pairs)
-        )
+        return self._rows((s2 * P, pairs), (S, self._readout_fourth), (-(s2**2) * mean, pairs))
 
     def _kernels(self, moment: Moments) -> np.ndarray:
         """Cov(κ_{ac,bd}, κ_{xe,yg}), b and y train points."""

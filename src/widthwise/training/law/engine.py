@@ -80,7 +80,7 @@ class Engine:
         return total
 
     def first_order_variance(self) -> Float[np.ndarray, "times rows"]:
-        """n Var f^{(1)}: the variance of the terms of order 1, at leading order."""
+        """Variance of √n f^{(1)}, the terms of order 1, at leading order."""
         array = self._in_slots(2)[2][2]
         B = self.solution.channels
         return np.einsum("tab,xa,xb->tx", array, B, B, optimize=True)
