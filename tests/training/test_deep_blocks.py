@@ -1,11 +1,14 @@
 """Blocks of deep networks against published digits and independent computations."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import widthwise as ww
+from widthwise.training.blocks import one_hidden_blocks
 from widthwise.training.blocks.deep import deep_blocks
 
+SKEWED = ww.laws.Discrete([2.0, -0.5], [0.2, 0.8])
 X = np.array([[1.0, 0.2], [-0.3, 1.0], [-0.8, -0.6], [0.5, 0.9]])
 
 
@@ -238,3 +241,60 @@ def test_one_hidden_layer_is_one_neuron(activation, law):
     for name in kept:
         scale = np.abs(oracle[name]).max()
         np.testing.assert_allclose(blocks.values[name], oracle[name], atol=1e-8 * scale)
+
+
+def test_two_outputs_of_one_hidden_layer():
+    net = ww.MLP(1, "softplus", (1.1, 1.2), (0.4, 0.2), ("gaussian", SKEWED), outputs=2)
+    x = np.array([[0.8], [-0.5]])
+    deep, one = deep_blocks(net, x, 1), one_hidden_blocks(net, x, 1)
+    np.testing.assert_allclose(deep.nngp, one.nngp, rtol=1e-11, atol=1e-13)
+    np.testing.assert_allclose(deep.ntk, one.ntk, rtol=1e-11, atol=1e-13)
+    assert set(deep.values) == set(one.values)
+    for name, value in one.values.items():
+        scale = np.abs(value).max()
+        np.testing.assert_allclose(deep.values[name], value, atol=1e-8 * scale)
+
+
+def test_odd_activations_do_not_see_skewed_weights():
+    net = network(2, "tanh", "exponential")
+    blocks = deep_blocks(net, TWO, samples=20_000)
+    assert {order for _, order in blocks.values} == {2}
+    symmetric = deep_blocks(network(2, "tanh", "laplace"), TWO, samples=20_000)
+    assert blocks.values["DD", 2] != pytest.approx(symmetric.values["DD", 2], rel=1e-3)
+
+
+def test_errors_of_random_points():
+    x = np.random.default_rng(1).normal(size=(5, 7))
+    rough, fine = (deep_blocks(network(2, "tanh"), x, samples=1 << k) for k in (12, 18))
+    for name in ("FFFF", "DD", "TF", "U"):
+        z = (rough.values[name, 2] - fine.values[name, 2]) / rough.errors[name, 2]
+        assert 0.3 < np.median(np.abs(z)) < 1.6, name
+    assert fine.errors["U", 2].mean() < 0.2 * rough.errors["U", 2].mean()
+
+
+def test_one_point_at_the_origin():
+    """No bias and no input: all is 0 but for what the layers above add."""
+    net = ww.MLP(2, "tanh", 1.1, (0.0, 0.5, 0.2))
+    blocks = deep_blocks(net, [[0.0, 0.0]])
+    assert all(np.isfinite(value).all() for value in blocks.values.values())
+    kernels = ww.ntk_statistics(net, [[0.0, 0.0]], order=2)
+    assert blocks.values["DD", 2].item() == pytest.approx(
+        kernels.covariance((0, 0), (0, 0)).coefficients[2], rel=1e-8
+    )
+
+
+@pytest.mark.parametrize(
+    ("net", "x", "message"),
+    [
+        (ww.MLP(2, "relu"), X, "has kinks at"),
+        (ww.MLP(2, lambda z: np.pi * jnp.maximum(z, 0.0) ** 2), X, "one of them jumps"),
+        (ww.MLP(2, "tanh", bias_std=0.1, bias_law="uniform"), X, "output bias has the law uniform"),
+        (ww.MLP(2, "tanh", weight_law=ww.laws.StudentT(3.5)), X, "four moments"),
+        (ww.MLP(2, "tanh", outputs=20), X, "make 80 rows"),
+        (ww.MLP(2, "tanh"), X[0], "shape"),
+        (ww.MLP(2, "exp", 3.0), 3 * X, "too steep or grows too fast"),
+    ],
+)
+def test_refusals(net, x, message):
+    with pytest.raises(ValueError, match=message):
+        deep_blocks(net, x)

@@ -12,6 +12,7 @@ import widthwise as ww
 from widthwise.training.blocks.deep import deep_blocks
 
 X = np.array([[1.0, 0.2], [-0.3, 1.0], [0.5, -0.9]])
+SKEWED = ww.laws.Gamma(4.0)
 TANH = ww.MLP(2, "tanh", (1.3, 1.3, 1.0), (0.4, 0.3, 0.0))
 
 
@@ -86,22 +87,22 @@ def test_third_and_fourth_derivatives_of_drawn_networks():
 @pytest.mark.parametrize(
     ("net", "points", "widths", "members"),
     [
-        (TANH, 3, (16, 32), 60_000),
+        (TANH, 3, (16, 32), 6_000),
         (
             ww.MLP(3, "softplus", 1.2, 0.3, ("gaussian",) + ("uniform",) * 3, ratios=(1, 2, 0.5)),
             2,
             (16, 32),
-            40_000,
+            4_000,
         ),
         (
-            ww.MLP(2, "softplus", 1.2, (0.3, 0.2, 0.1), ("gaussian", "exponential", "exponential")),
+            ww.MLP(2, "softplus", 1.2, (0.3, 0.2, 0.1), ("gaussian", SKEWED, SKEWED)),
             1,
-            (16, 32, 64, 128),
-            200_000,
+            (16, 32, 64),
+            10_000,
         ),
     ],
 )
 def test_more_of_them(net, points, widths, members):
     for name, (z, signal) in scores(net, X[:points], widths, members).items():
         assert np.sqrt(np.mean(z**2)) < 1.6, (name, z)
-        assert signal.max() > 10, name
+        assert signal.max() > (10 if name == "U" else 1), name

@@ -23,10 +23,11 @@ from widthwise.training.blocks.deep.nodes import (
 from widthwise.training.blocks.deep.observables import Observable, Type, response
 from widthwise.training.blocks.deep.pairs import pair_moments
 from widthwise.training.blocks.deep.recursion import Recursion, features
-from widthwise.training.blocks.value import Blocks
+from widthwise.training.blocks.value import AXES, Blocks
 
 _BIAS_NODES = 40
 _WORK = 5e10
+_MOST_ROWS = 50
 _SAMPLES = (1 << 13, 3 << 19)
 _THIRD: tuple[tuple[Type, ...], ...] = (((), (), ()), ((1,), (1,), ()), ((1, 2), (1,), (2,)))
 
@@ -34,25 +35,28 @@ _THIRD: tuple[tuple[Type, ...], ...] = (((), (), ()), ((1,), (1,), ()), ((1, 2),
 def deep_blocks(
     net: MLP,
     x: ArrayLike,
+    train: int | None = None,
     *,
-    samples: int | None = None,
     key: jax.Array | None = None,
+    samples: int | None = None,
 ) -> Blocks:
     """The joint statistics of outputs, kernel, O_3 and O_4 at initialization, at any depth.
 
     Args:
         net: any depth, ratios, scales and laws; a smooth activation.
-        x: data (points, inputs), train points first; about 30 points × outputs at most.
+        x: data (points, inputs), train points first.
+        train: how many of them are train points, to keep no more of the tensors than their rows;
+            ``None`` keeps all.
+        key: a JAX random key for random points; by default a fixed one.
         samples: how many random points a layer's fourth moments take where no rule will do; by
             default what about 5e10 multiplications allow.
-        key: a JAX random key for random points; by default a fixed one.
 
     Returns:
-        :class:`Blocks` over all rows, with errors and replicates.
+        :class:`Blocks` with errors and replicates.
 
     Raises:
-        ValueError: for bad shapes, an activation with kinks, weights without a fourth moment or
-            output biases that are not Gaussian.
+        ValueError: for bad shapes, more rows than tensors over four of them can hold, an activation
+            with kinks, laws that lack a moment, or output biases that are not Gaussian.
 
     Source:
         Roberts, Yaida and Hanin (2022), ch. 8 and 11, for Gaussian laws; :mod:`.recursion`.
@@ -71,26 +75,43 @@ def deep_blocks(
         samples = int(np.clip(_WORK / (1.75 * len(x) ** 4), *_SAMPLES))
     samples = checks.positive_integer(samples, "samples")
     layers.require(net)
+    rows = len(x) * net.outputs
+    if rows > _MOST_ROWS:
+        raise ValueError(
+            f"{len(x)} points and {net.outputs} outputs make {rows} rows, and tensors over four "
+            f"rows can be held for {_MOST_ROWS} at most; give fewer points, or one output"
+        )
     key = jax.random.key(0) if key is None else key
     chain = layers.links(net, x.shape[1])
     nngp, ntk, moments = _limit(net, chain, x, samples, key)
     shift = layers.first_shift(net, x)
+    columns = None if train is None else train * net.outputs
     runs: list[dict[Name, np.ndarray]] = []
     for replicate in (None, *range(REPLICATES)):
         recursion = Recursion(chain, ntk[:-1], moments, shift, replicate)
-        runs.append(statistics(recursion, net.outputs))
+        found = statistics(recursion, net.outputs)
+        runs.append({name: _of_train(name[0], v, columns) for name, v in found.items()})
         for layer in moments:
             layer.forget(replicate)
     K, theta = (np.kron(kernel, np.eye(net.outputs)) for kernel in (nngp[-1], ntk[-1]))
-    engine = f"recursion over the pair kernels of {net.depth} hidden layers"
-    replicates = tuple(
-        Blocks(K, theta, run, engine=engine, outputs=net.outputs) for run in runs[1:]
-    )
+    about = {"outputs": net.outputs, "train": columns}
+    random = ", random points" if any(layer.rules.random for layer in moments) else ""
+    about["engine"] = f"{net.depth} hidden layers: recursion over pair kernels{random}"
     errors = {
         name: np.std([run[name] for run in runs[1:]], 0, ddof=1) / np.sqrt(REPLICATES)
         for name in runs[0]
     }
-    return Blocks(K, theta, runs[0], errors, engine, net.outputs, replicates=replicates)
+    replicates = tuple(Blocks(K, theta, run, **about) for run in runs[1:])
+    return Blocks(K, theta, runs[0], errors, replicates=replicates, **about)
+
+
+def _of_train(name: str, array: np.ndarray, columns: int | None) -> np.ndarray:
+    """All axes but the first of each letter cut to the train rows."""
+    if columns is None:
+        return array
+    every, some = slice(None), slice(columns)
+    cut = tuple(part for letter in name for part in (every, *(some,) * (AXES[letter] - 1)))
+    return array[cut].copy()
 
 
 def _limit(

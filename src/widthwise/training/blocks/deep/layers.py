@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from widthwise.algebra.taylor import differentiates
-from widthwise.limit.layer import has_gaussian_bias
+from widthwise.limit.layer import has_gaussian_bias, require_moments
 from widthwise.model.architecture import MLP
 
 _SKEWED_DEGREE, _SYMMETRIC_DEGREE = 7, 5
@@ -120,6 +120,8 @@ def require(net: MLP) -> None:
                 f"have the law {law.name}, whose highest is {law.highest_moment:g}; take a law "
                 "with lighter tails"
             )
+    for l in range(net.depth):
+        require_moments(net, l, 4)
 
 
 def require_smooth(net: MLP, std: float, highest: int) -> None:
