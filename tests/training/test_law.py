@@ -245,7 +245,7 @@ def test_errors_come_from_the_blocks(law_r):
         ({"times": -1.0}, "times must be a number of at least 0"),
         ({"y_train": [1.0]}, "y_train must have shape"),
         ({"net": ww.MLP(1, "relu")}, "smooth activation"),
-        ({"net": ww.MLP(2, "tanh")}, "depth=2"),
+        ({"net": ww.MLP(2, "relu")}, "kinks"),
     ],
 )
 def test_refusals(change, message):

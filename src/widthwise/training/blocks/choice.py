@@ -5,6 +5,7 @@ import numpy as np
 from jaxtyping import Float
 
 from widthwise.model.architecture import MLP
+from widthwise.training.blocks.deep import deep_blocks
 from widthwise.training.blocks.one_hidden import one_hidden_blocks
 from widthwise.training.blocks.value import Blocks
 
@@ -29,9 +30,5 @@ def initial_blocks(
     Raises:
         ValueError: where no engine is available, with the reason.
     """
-    if net.depth == 1:
-        return one_hidden_blocks(net, x, train, key=key, samples=samples)
-    raise ValueError(
-        f"the training law is available for one hidden layer, got depth={net.depth}; "
-        "simulate trains real networks of any depth"
-    )
+    engine = one_hidden_blocks if net.depth == 1 else deep_blocks
+    return engine(net, x, train, key=key, samples=samples)

@@ -32,7 +32,8 @@ def training_law(
     (:class:`widthwise.training.blocks.Blocks`) are computed once and serve all times and widths.
 
     Args:
-        net: the architecture: one hidden layer, NTK parametrization, a smooth activation.
+        net: the architecture, of any depth, with a smooth activation; NTK parametrization if it has
+            one hidden layer.
         x_train: train points (train, inputs).
         y_train: labels (train, outputs), or (train,) for one output.
         x_test: test points (test, inputs), or ``None``.
