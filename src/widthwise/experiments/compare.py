@@ -11,16 +11,15 @@ import numpy as np
 from scipy.stats import norm
 
 from widthwise._version import __version__
+from widthwise.algebra.power_law import Slope, fit_slope
 from widthwise.algebra.series import Series
 from widthwise.experiments.comparison import (
     AtWidth,
     Comparison,
     Density,
     Measured,
-    Slope,
 )
 from widthwise.experiments.data import Dataset
-from widthwise.experiments.fits import fit_slope
 from widthwise.experiments.spec import Spec
 from widthwise.finite import estimators
 from widthwise.finite.ensembles import simulate

@@ -15,12 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import chi2 as chi_squared
 
+from widthwise.algebra.power_law import Slope as Slope
 from widthwise.experiments.data import Dataset
 from widthwise.experiments.spec import Spec
-
-_UNLIKELY = 1e-3  # χ² of theory's power less likely than this is a disagreement
 
 
 @dataclass(frozen=True)
@@ -29,32 +27,6 @@ class Measured:
 
     value: float
     error: float
-
-
-@dataclass(frozen=True)
-class Slope:
-    """A fitted power law: measured value ∝ n^slope.
-
-    Args:
-        value: fitted exponent of n, with the factor (1 + c/n) of the next order left free where
-            the theory does not supply it.
-        error: its standard error.
-        theory: the exponent the theory gives (−1, −1/2, …).
-        chi2: χ² of the data against theory's exponent with a free constant (and free c).
-        degrees: degrees of freedom of that χ².
-    """
-
-    value: float
-    error: float
-    theory: float
-    chi2: float
-    degrees: int
-
-    @property
-    def agrees(self) -> bool:
-        """Whether theory is within two standard errors of the fit, with a χ² that allows it."""
-        likely = self.degrees < 1 or chi_squared.sf(self.chi2, self.degrees) > _UNLIKELY
-        return abs(self.value - self.theory) <= 2 * self.error and bool(likely)
 
 
 @dataclass(frozen=True, eq=False)

@@ -112,10 +112,12 @@ def network_task(
             )
         n = width_of(known, parameters, everything.shape[1], width)
     perceptron = subject.function.apply
-    if isinstance(perceptron, Perceptron):
+    scales = jax.tree.map(lambda _: jnp.ones(()), subject.trained)
+    if known is not None and known.parametrization == "ntk":  # u = θ, without products by 1
+        function = Function(known.apply, jax.tree.map(lambda _: None, subject.trained))
+        subject = subject._replace(function=function)
+    elif isinstance(perceptron, Perceptron):
         scales = perceptron.roots
-    else:
-        scales = jax.tree.map(lambda _: jnp.ones(()), subject.trained)
     shape = jax.eval_shape(subject.function, subject.trained, jnp.asarray(everything)).shape
     if len(shape) != 2 or shape[0] != len(everything):
         raise ValueError(

@@ -187,31 +187,67 @@ def _through_linear(operation: JaxprEqn, given: list, moves: list[bool], terms: 
 
 
 def _through_bilinear(operation: JaxprEqn, given: list, terms: Moving) -> Moving:
+    first_is_large = jnp.size(given[0]) >= jnp.size(given[1])
+
     def product(u, v):
         return _bind(operation, [u, v] if first_is_large else [v, u])[0]
 
-    first_is_large = jnp.size(given[0]) >= jnp.size(given[1])
-    (u0, v0), (u, v) = (pair if first_is_large else pair[::-1] for pair in (given, list(terms)))
+    large, small = (0, 1) if first_is_large else (1, 0)
+    u0, v0, u, v = given[large], given[small], terms[large], terms[small]
+    one_by_one = operation.primitive.name == "mul"
     if v is None:
         assert u is not None
         return [(product(u[0], v0), product(u[1], v0), product(u[2], v0))]
-
-    def products(w, stacked: Sequence[jax.Array]) -> Sequence[jax.Array]:
-        if operation.primitive.name == "mul" or len(stacked) == 1:
-            return [product(w, part) for part in stacked]
-        return list(jax.vmap(partial(product, w))(jnp.stack(stacked)))
-
-    w1, w2, w3 = products(u0, v)
+    if u is None and one_by_one:
+        return [(product(u0, v[0]), product(u0, v[1]), product(u0, v[2]))]
     if u is None:
+        w1, w2, w3 = jax.vmap(partial(product, u0))(jnp.stack(v))
         return [(w1, w2, w3)]
-    w2_mixed, w3_mixed = products(u[0], v[:2])
+    if one_by_one:
+        return [
+            (
+                product(u0, v[0]) + product(u[0], v0),
+                product(u0, v[1]) + product(u[0], v[0]) + product(u[1], v0),
+                product(u0, v[2]) + product(u[0], v[1]) + product(u[1], v[0]) + product(u[2], v0),
+            )
+        ]
+    by_u0 = jax.vmap(partial(product, u0))(jnp.stack(v))
+    by_u1 = _on_stack(product, u[0], v0, v[:2])
+    by_u2 = _on_stack(product, u[1], v0, v[:1])
     return [
         (
-            w1 + product(u[0], v0),
-            w2 + w2_mixed + product(u[1], v0),
-            w3 + w3_mixed + product(u[1], v[0]) + product(u[2], v0),
+            by_u0[0] + by_u1[0],
+            by_u0[1] + by_u1[1] + by_u2[0],
+            by_u0[2] + by_u1[2] + by_u2[1] + product(u[2], v0),
         )
     ]
+
+
+def _products_on_stack(product, u, v0, v: tuple[jax.Array, ...]) -> jax.Array:
+    """The products of u with v₀, v₁, …, stacked; v₀ is constant.
+
+    Backwards u's gradient is one operation over the stack, and nothing is computed for v₀.
+    """
+    return jax.vmap(partial(product, u))(jnp.stack([v0, *v]))
+
+
+_on_stack = jax.custom_vjp(_products_on_stack, nondiff_argnums=(0,))
+
+
+def _stack_forward(product, u, v0, v):
+    return _on_stack(product, u, v0, v), (u, v0, v)
+
+
+def _stack_backward(product, kept, cotangent):
+    u, v0, v = kept
+    everything = jnp.stack([v0, *v])
+    _, to_u = jax.vjp(lambda u: jax.vmap(partial(product, u))(everything), u)
+    _, to_v = jax.vjp(jax.vmap(partial(product, u)), everything[1:])
+    (du,), (dv,) = to_u(cotangent), to_v(cotangent[1:])
+    return du, jnp.zeros_like(v0), tuple(dv)
+
+
+_on_stack.defvjp(_stack_forward, _stack_backward)
 
 
 def _derivatives(operation: JaxprEqn, given: list, place: int) -> Terms:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from widthwise.experiments.fits import fit_slope
+from widthwise.algebra.power_law import fit_slope
 
 WIDTHS = np.array([32.0, 64.0, 128.0, 256.0, 512.0, 1024.0])
 
