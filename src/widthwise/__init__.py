@@ -2,10 +2,9 @@
 
 Read the names in this order: choose a network (``MLP``, ``laws``, ``activations``), see its
 infinite width (``limit_kernels``, ``linear_flow``), its corrections at initialization
-(``output_cumulants``, ``edgeworth``, ``required_width``, ``kernel_corrections``), and real networks
-(``simulate``, ``empirical_ntk``).
-(``output_cumulants``, ``edgeworth``, ``kernel_corrections``) and the laws known exactly there
-(``exact_law``), and real networks (``simulate``, ``empirical_ntk``).
+(``output_cumulants``, ``edgeworth``, ``required_width``, ``kernel_corrections``), the laws known
+exactly there (``exact_law``), real networks (``simulate``, ``empirical_ntk``), and training at
+finite width (``training_law`` for all networks, ``predict`` for one).
 """
 
 from widthwise.model import activations as activations
@@ -48,5 +47,14 @@ from widthwise.finite.ensembles import Runs as Runs
 from widthwise.finite.ensembles import simulate as simulate
 from widthwise.finite.ensembles import simulate_widths as simulate_widths
 from widthwise.finite import estimators as estimators
+
+from widthwise.training.law import TrainingLaw as TrainingLaw
+from widthwise.training.law import training_law as training_law
+from widthwise.training.prediction import Prediction as Prediction
+from widthwise.training.prediction import predict as predict
+from widthwise.training.shadow import ShadowTraining as ShadowTraining
+from widthwise.training.shadow import shadow_training as shadow_training
+from widthwise.training.rates import NTKRates as NTKRates
+from widthwise.training.rates import ntk_rates as ntk_rates
 
 from widthwise._version import __version__ as __version__

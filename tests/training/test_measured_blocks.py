@@ -59,7 +59,7 @@ def test_skewed_networks_are_noticed():
 def convolution(parameters, x):
     """Two circular convolutions of three taps, the mean over places, a readout."""
     h = x
-    for l, w in enumerate(parameters[:2]):
+    for w in parameters[:2]:
         taps = jnp.stack([jnp.roll(h, k, 1) for k in (-1, 0, 1)], 2)
         h = jnp.tanh(1.4 * jnp.einsum("pskc,kcn->psn", taps, w) / np.sqrt(3 * h.shape[-1]))
     return h.mean(1) @ parameters[2] / np.sqrt(h.shape[-1])

@@ -56,9 +56,9 @@ def training_law(
     Example:
         >>> import jax; jax.config.update("jax_enable_x64", True)
         >>> import widthwise as ww
-        >>> from widthwise.training.law import training_law
         >>> net = ww.MLP(1, "tanh", weight_std=(1.5, 1.0), bias_std=(0.5, 0.0))
-        >>> law = training_law(net, [[-1.0], [0.3], [1.2]], [1.0, -1.0, 0.5], [[-0.4]], times=0.5)
+        >>> x, y = [[-1.0], [0.3], [1.2]], [1.0, -1.0, 0.5]
+        >>> law = ww.training_law(net, x, y, [[-0.4]], times=0.5)
         >>> law.mean_coefficients[2, 0, :3, 0].round(5)
         array([-0.22793,  0.05248, -0.04215])
     """

@@ -75,10 +75,9 @@ def predict(
     Example:
         >>> import jax; jax.config.update("jax_enable_x64", True)
         >>> import widthwise as ww
-        >>> from widthwise.training.prediction import predict
         >>> net = ww.MLP(depth=1, activation="tanh")
         >>> parameters = net.init(jax.random.key(0), width=64, inputs=1)
-        >>> predict(net, parameters, [[1.0]], [0.5], [[2.0]], [1.0, 4.0]).outputs.shape
+        >>> ww.predict(net, parameters, [[1.0]], [0.5], [[2.0]], [1.0, 4.0]).outputs.shape
         (2, 2, 1)
     """
     checks.require_x64()

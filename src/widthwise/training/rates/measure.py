@@ -61,9 +61,8 @@ def ntk_rates(
     Example:
         >>> import jax; jax.config.update("jax_enable_x64", True)
         >>> import widthwise as ww
-        >>> from widthwise.training.rates import ntk_rates
         >>> net, key = ww.MLP(depth=1, activation="tanh"), jax.random.key(0)
-        >>> ntk_rates(net, [[1.0]], [0.5], [16, 64], 8, key=key, times=[1.0]).rates[1].theory
+        >>> ww.ntk_rates(net, [[1.0]], [0.5], [16, 64], 8, key=key, times=[1.0]).rates[1].theory
         -1.0
     """
     if len(widths) < 2 or checks.positive_integer(members, "members") < 2:

@@ -64,10 +64,9 @@ def shadow_training(
     Example:
         >>> import jax; jax.config.update("jax_enable_x64", True)
         >>> import widthwise as ww
-        >>> from widthwise.training.shadow import shadow_training
         >>> net = ww.MLP(depth=1, activation="tanh")
         >>> parameters = net.init(jax.random.key(0), width=32, inputs=1)
-        >>> shadow_training(net, parameters, [[1.0]], [0.5], times=[1.0]).outputs().shape
+        >>> ww.shadow_training(net, parameters, [[1.0]], [0.5], times=[1.0]).outputs().shape
         (1, 1, 1)
     """
     checks.require_x64()
