@@ -168,6 +168,65 @@ def test_existing_report_is_replaced_whole_or_not_at_all(folder, study, machiner
     assert "no more ink" in capsys.readouterr().err
 
 
+LAW = """
+[data]
+name = "diabetes"
+train = 4
+test = 1
+[network]
+activation = "tanh"
+[study]
+widths = [8, 64]
+times = [0.0, 1.0]
+"""
+
+
+def test_law_prints_a_table_or_json(folder, tmp_path, capsys):
+    file = tmp_path / "law.toml"
+    file.write_text(LAW)
+    assert cli.main(["law", str(file)]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "Outputs at t = 1.000: mean ± standard deviation over networks" in out
+    assert "width 64" in out
+    assert "test 0" in out
+    assert "Reliability: width 64" in out
+    assert cli.main(["law", str(file), "--width", "512", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["width"] == 512
+    assert len(found["rows"]) == 2 * 5
+    first = found["rows"][0]
+    assert first["time"] == 0.0
+    assert abs(first["mean"]) < 1e-12
+    assert first["std"] == pytest.approx(first["limit_std"])  # the variance of one hidden layer
+    last = found["rows"][-1]
+    assert last["mean"] != last["limit_mean"]
+    assert written(folder) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words", "message"),
+    [
+        ('"tanh"', '"relu"', [], "kink"),
+        (
+            "times = [0.0, 1.0]",
+            'method = "descent"\nstep = 0.1\ntimes = [0, 5]',
+            [],
+            "gradient flow",
+        ),
+        ("", "", ["--width", "0"], "--width must be at least 1, got 0"),
+    ],
+)
+def test_no_law_is_bad_input(folder, tmp_path, capsys, old, new, words, message):
+    file = tmp_path / "law.toml"
+    file.write_text(LAW.replace(old, new) if old else LAW)
+    assert cli.main(["law", str(file), *words]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert message in err
+    assert "Traceback" not in err
+
+
 def test_cite_is_bibtex(capsys):
     assert cli.main(["cite"]) == 0
     out, err = capsys.readouterr()

@@ -1,4 +1,4 @@
-"""The command ``widthwise``: demo, report, cite.
+"""The command ``widthwise``: demo, report, law, cite.
 
 Exit codes: 0 done; 1 a computation failed; 2 bad input, and then nothing was written; 130 stopped
 by Ctrl-C. A failure is one readable message on stderr; ``--debug`` adds the traceback. With
@@ -96,6 +96,54 @@ def report(
 
 
 @app.command
+def law(
+    spec: Annotated[Path, Parameter(help="The study: a TOML file (see the folder examples/).")],
+    /,
+    *,
+    width: Annotated[
+        int | None, Parameter(help="The width n. [default: the largest width of the study]")
+    ] = None,
+    json: _Json = False,
+    debug: _Debug = False,
+) -> int:
+    """Print mean and spread of the outputs during training at one width; trains no network."""
+    _prepare_jax()
+    study, dataset = _inputs(spec)
+    if study.study.method != "flow":
+        raise BadInput(
+            f"{spec}: the law of training is known for gradient flow; got method = "
+            f'"{study.study.method}"'
+        )
+    n = max(study.study.widths) if width is None else width
+    if n < 1:
+        raise BadInput(f"--width must be at least 1, got {width}")
+    from widthwise.show import trained_law
+    from widthwise.training.law import training_law
+
+    net = study.network(outputs=dataset.outputs)
+    try:
+        found = training_law(
+            net, dataset.x_train, dataset.y_train, dataset.x_test, study.study.times
+        )
+    except ValueError as error:
+        raise BadInput(f"{spec}: {error}") from error
+    train = len(dataset.x_train)
+    if json:
+        result = {
+            "width": n,
+            "rows": trained_law.rows(found, n, train),
+            "reliability": found.reliability(n).verdict,
+            "engine": found.engine,
+            "spec_hash": study.hash,
+            "data_hash": dataset.hash,
+        }
+        print(json_module.dumps(_plain(result), ensure_ascii=False, allow_nan=False))
+    else:
+        print("\n".join(trained_law.lines(found, n, train)))
+    return DONE
+
+
+@app.command
 def cite() -> int:
     """Print what to cite, as BibTeX."""
     from widthwise.show.cite import citations
@@ -141,7 +189,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _help_for(words: Sequence[str]) -> str:
-    command = words[0] if words and words[0] in ("demo", "report", "cite") else None
+    command = words[0] if words and words[0] in ("demo", "report", "law", "cite") else None
     return " ".join(filter(None, ("widthwise", command, "--help")))
 
 
