@@ -101,6 +101,6 @@ def reliability(engine: Engine, times: Float[np.ndarray, " times"], width: int) 
         width,
         times,
         ratio,
-        (np.sqrt(fluctuation / n) * learnt).max(-1, initial=0.0),
+        ((np.sqrt(fluctuation / n) + m * blocks.kernel_error) * learnt).max(-1, initial=0.0),
         (residual * learnt**2 * values).sum(-1) / n,
     )
