@@ -1,5 +1,6 @@
 """The law of training against published numbers, exact laws and trained networks."""
 
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
@@ -94,7 +95,21 @@ def test_two_outputs_of_a_linear_network():
     assert np.abs(z).max() < 3.5
 
 
-@pytest.mark.parametrize("net", [CONFIG_R, SOFTPLUS], ids=["symmetric", "skewed"])
+BIASED = ww.MLP(
+    1,
+    "tanh",
+    (1.5, 1.0),
+    (0.5, 0.8),
+    ("uniform", "gaussian"),
+    "laplace",
+    bias_scaling="fan_in",
+    ratios=(2.0,),
+)
+
+
+@pytest.mark.parametrize(
+    "net", [CONFIG_R, SOFTPLUS, BIASED], ids=["symmetric", "skewed", "shrinking bias"]
+)
 def test_at_time_zero_it_is_the_law_at_initialization(net):
     law = training_law(net, X, Y, X_TEST, 0.0)
     initial = ww.output_cumulants(net, np.concatenate([X, X_TEST]), order=2)
@@ -210,6 +225,8 @@ def test_reliability_knows_early_late_and_wide(law_r):
     assert r.ratio[0] == r.displacement[0] == r.kernel_change[0] == 0
     # order 2 over order 1 falls like n^{-1/2}, displacement like 1/n
     r4 = law_r.reliability(400)
+    doubtful = replace(law_r.blocks, kernel_error=0.05)
+    assert replace(law_r, blocks=doubtful).reliability(10**6).verdicts[3] == "rough"
     assert r4.ratio[1:] == pytest.approx(r.ratio[1:] / 2)
     assert r4.displacement[1:] == pytest.approx(r.displacement[1:] / 4)
     near = np.array([[-1.0], [-0.98], [1.2]])

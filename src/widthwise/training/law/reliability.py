@@ -9,6 +9,10 @@ numbers measure that, each at every time:
   does to an eigenvector q of Θ of eigenvalue λ (t‖Δq‖ early, ‖Δq‖/λ late), the largest of them;
 * **displacement**: ρ = (1/n) Σ_k E r_k² (1 − e^{−λ_k t})² / λ_k with E r_k² = y_k² + K_kk, the mean
   square movement of a neuron; corrections at width n have been seen to miss by 2 to 5 times ρ.
+
+The verdicts are calibrated on trained networks (one hidden layer of tanh or softplus, widths 32 to
+512, times 0.25 to 8): where they say "reliable" the 1/n corrections of mean and variance were right
+within about a quarter of themselves, where they say "rough" within about half.
 """
 
 from dataclasses import dataclass
@@ -41,7 +45,7 @@ class Reliability:
 
     @property
     def verdicts(self) -> tuple[str, ...]:
-        """Per time "reliable", "rough" (the sign and size of corrections) or "unreliable"."""
+        """Per time "reliable", "rough" (corrections right in sign and size) or "unreliable"."""
         return tuple(self._verdict(i) for i in range(len(self.times)))
 
     def _verdict(self, i: int) -> str:
@@ -97,6 +101,6 @@ def reliability(engine: Engine, times: Float[np.ndarray, " times"], width: int) 
         width,
         times,
         ratio,
-        (np.sqrt(fluctuation / n) * learnt).max(-1, initial=0.0),
+        ((np.sqrt(fluctuation / n) + m * blocks.kernel_error) * learnt).max(-1, initial=0.0),
         (residual * learnt**2 * values).sum(-1) / n,
     )
