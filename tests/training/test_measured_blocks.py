@@ -23,13 +23,13 @@ def start(key, width):
 def test_a_perceptron_has_the_blocks_of_the_recursion():
     exact = deep_blocks(NET, X, 1)
     kernels = exact.nngp, exact.ntk
-    blocks = measured_blocks(NET.apply, start, X, 1, kernels=kernels, widths=(6, 12), members=2400)
+    blocks = measured_blocks(NET.apply, start, X, 1, kernels=kernels, widths=(6, 12), members=1600)
     assert set(blocks.values) == set(exact.values)
     for name, value in exact.values.items():
         z = (blocks.values[name] - value) / blocks.errors[name]
         assert np.sqrt(np.mean(z**2)) < 2, name
     assert len(blocks.replicates) == 8
-    unknown = measured_blocks(NET.apply, start, X, 1, widths=(6, 12), members=2400)
+    unknown = measured_blocks(NET.apply, start, X, 1, widths=(6, 12), members=1600)
     noise = np.std([part.ntk[:, :1] for part in unknown.replicates], 0) / np.sqrt(8)
     assert (np.abs(unknown.ntk - exact.ntk)[:, :1] < 5 * noise).all()
 
@@ -48,6 +48,7 @@ def test_refusals(change, message):
         measured_blocks(NET.apply, start, X, **change)
 
 
+@pytest.mark.slow
 def test_skewed_networks_are_noticed():
     net = ww.MLP(1, "softplus", weight_law=("gaussian", "exponential"))
     with pytest.raises(ValueError, match="mean of O_3"):
