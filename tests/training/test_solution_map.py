@@ -1,9 +1,12 @@
 """The second-order solution map against numerical integration of the hierarchy it solves."""
 
+import jax
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
+import widthwise as ww
+from training.oracles.tangents import tangents
 from widthwise.training.dynamics import GradientDescent, GradientFlow
 from widthwise.training.solution_map import TERMS, SolutionMap, terms
 
@@ -136,3 +139,59 @@ def test_refusals():
         solution.weights(TERMS[1], GradientDescent(3, 0.1))
     with pytest.raises(ValueError, match=r"got shapes \(2, 3\) and \(3,\)"):
         SolutionMap(np.ones((2, 3)), np.zeros(3))
+
+
+FOUR = (
+    ww.Layer(np.array([[0.3], [-1.0], [0.7], [1.5]]), np.array([0.2, 0.5, -0.4, 1.0])),
+    ww.Layer(np.array([[1.0, -0.5, 0.8, -1.2]]), None),
+)
+
+
+def test_reference_numbers_of_four_neurons():
+    """One tanh network of four neurons: its tangents, and its training by a Runge–Kutta method."""
+    net = ww.MLP(1, "tanh", (1.5, 1.0), (0.5, 0.0))
+    x = np.array([[-1.0], [0.3], [1.2], [-0.4], [2.0]])
+    y = np.array([1.0, -1.0, 0.5])
+    F, theta, third, fourth = (np.asarray(a) for a in tangents(net, FOUR, x, 3))
+    expected = {(0, 1): -0.40097149, (4, 2): 1.20559084}
+    assert [theta[i] for i in expected] == pytest.approx(list(expected.values()), abs=1e-8)
+    expected = {(0, 1, 2): -0.10982604, (2, 1, 0): 0.02862011}
+    assert [third[i] for i in expected] == pytest.approx(list(expected.values()), abs=1e-8)
+    expected = {(0, 1, 2, 0): -0.0064429, (4, 2, 1, 0): -1.39613003}
+    assert [fourth[i] for i in expected] == pytest.approx(list(expected.values()), abs=1e-8)
+
+    trained = {
+        0.5: [0.2299184, -0.44610468, -0.14550109, 0.03048333, -0.01707353],
+        2.0: [0.46409951, -0.48947997, -0.19849996, 0.22319173, -0.07510295],
+    }
+    leaves, shape = jax.tree.flatten(FOUR)
+    ends = np.cumsum([leaf.size for leaf in leaves])[:-1]
+
+    def split(theta):
+        return jax.numpy.split(theta, ends), leaves
+
+    def loss(theta):
+        parts = [part.reshape(a.shape) for part, a in zip(*split(theta), strict=True)]
+        return ((net.apply(jax.tree.unflatten(shape, parts), x[:3])[:, 0] - y) ** 2).sum() / 2
+
+    gradient = jax.jit(jax.grad(loss))
+    start = np.concatenate([leaf.ravel() for leaf in leaves])
+    run = solve_ivp(
+        lambda _, v: -np.asarray(gradient(v)),
+        (0, 2),
+        start,
+        "DOP853",
+        list(trained),
+        rtol=1e-11,
+        atol=1e-12,
+    )
+    solution = SolutionMap(theta, y)
+    orders = solution.expansion(
+        GradientFlow(list(trained)), F, {"T": third, "U": fourth}, symmetric=True
+    )
+    for i, (end, expected) in enumerate(zip(run.y.T, trained.values(), strict=True)):
+        parts = [part.reshape(a.shape) for part, a in zip(*split(end), strict=True)]
+        f = np.asarray(net.apply(jax.tree.unflatten(shape, parts), x))[:, 0]
+        assert f == pytest.approx(expected, abs=1e-8)
+        errors = np.abs(np.cumsum(orders, 0)[[0, 2], i] - f).max(1)
+        assert errors[1] < (0.25, 0.5)[i] * errors[0]

@@ -30,8 +30,8 @@ from widthwise.model.activations import Activation
 
 _FACTORIALS = np.array([1.0, 1.0, 2.0, 6.0])
 _AIM = 1e-7
-_RULE_WORK, _RANDOM_WORK = 4e10, 2e10
-_MOST_NODES = 5e5
+_RULE_WORK, _RANDOM_WORK = 4e10, 4e10
+_MOST_NODES = 1.5e6
 _FEWEST, _MOST = 1 << 13, 1 << 18
 _NODES_AT_ONCE = 2048
 

@@ -43,6 +43,7 @@ class Blocks:
         outputs: components of the network's output.
         train: where given, the axes of D, T and U after the first run over this many train rows;
             otherwise over all rows.
+        kernel_error: estimated absolute error of the entries of K and Θ.
         replicates: independent estimates of the same blocks whose average this is, or one coarser
             computation of them: errors of what is computed from the blocks come from these.
     """
@@ -54,6 +55,7 @@ class Blocks:
     engine: str = ""
     outputs: int = 1
     train: int | None = None
+    kernel_error: float = 0.0
     replicates: tuple["Blocks", ...] = ()
 
     def __post_init__(self) -> None:

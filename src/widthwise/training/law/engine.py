@@ -17,6 +17,7 @@ from widthwise.training.law.contributions import Block, Contribution, contributi
 from widthwise.training.solution_map import SolutionMap, Term
 
 _NUMBERS_AT_ONCE = 2e7
+_MOST_NUMBERS = 2e8
 
 
 class Engine:
@@ -37,6 +38,12 @@ class Engine:
         self._weights: dict[str, np.ndarray] = {}
         self._paths: dict[tuple, list] = {}
         self._slots: dict[int, list[np.ndarray]] = {}
+
+    def with_blocks(self, blocks: Blocks) -> "Engine":
+        """The same engine for other statistics at initialization; what they share is kept."""
+        other = Engine(self.solution, blocks, self.dynamics, self.order)
+        other._weights, other._paths = self._weights, self._paths
+        return other
 
     @cached_property
     def available(self) -> frozenset[Name]:
@@ -133,6 +140,14 @@ class Engine:
 
     def _weight(self, term: Term) -> np.ndarray:
         if term.name not in self._weights:
+            modes, times = len(self.solution.eigenvalues), self.dynamics.shape[0]
+            size = times * len(self.solution.forced) * modes ** len(term.indices)
+            if size > _MOST_NUMBERS:
+                raise ValueError(
+                    f"the {term.name} term of {modes} train modes at {times} times holds "
+                    f"{size:.1e} numbers, at most {_MOST_NUMBERS:.0e} are allowed; give fewer "
+                    "points or times, or order=1"
+                )
             self._weights[term.name] = self.solution.weights(term, self.dynamics)
         return self._weights[term.name]
 

@@ -5,10 +5,14 @@ numbers measure that, each at every time:
 
 * **ratio**: the mean of the terms of order 2 over the root mean square of those of order 1, both as
   root mean squares over rows: the next term over the last one;
-* **kernel change**: E‖Δ‖² ^{1/2} (1 − e^{−tλ}) / λ at the smallest eigenvalue λ of Θ, what the
-  random part Δ of the tangent kernel does to the slowest mode (t‖Δ‖ early, ‖Δ‖/λ late);
+* **kernel change**: (E‖Δq‖²)^{1/2} (1 − e^{−tλ}) / λ, what the random part Δ of the tangent kernel
+  does to an eigenvector q of Θ of eigenvalue λ (t‖Δq‖ early, ‖Δq‖/λ late), the largest of them;
 * **displacement**: ρ = (1/n) Σ_k E r_k² (1 − e^{−λ_k t})² / λ_k with E r_k² = y_k² + K_kk, the mean
   square movement of a neuron; corrections at width n have been seen to miss by 2 to 5 times ρ.
+
+The verdicts are calibrated on trained networks (one hidden layer of tanh or softplus, widths 32 to
+512, times 0.25 to 8): where they say "reliable" the 1/n corrections of mean and variance were right
+within about a quarter of themselves, where they say "rough" within about half.
 """
 
 from dataclasses import dataclass
@@ -41,7 +45,7 @@ class Reliability:
 
     @property
     def verdicts(self) -> tuple[str, ...]:
-        """Per time "reliable", "rough" (the sign and size of corrections) or "unreliable"."""
+        """Per time "reliable", "rough" (corrections right in sign and size) or "unreliable"."""
         return tuple(self._verdict(i) for i in range(len(self.times)))
 
     def _verdict(self, i: int) -> str:
@@ -66,7 +70,7 @@ class Reliability:
         worst = int(np.argmax(np.where(np.isfinite(self.ratio), self.ratio, np.inf)))
         return (
             f"width {self.width}: {said} (order 2 is up to {self.ratio[worst]:.2g} of order 1, "
-            f"the tangent kernel changes the slowest mode by {self.kernel_change.max():.2g}, "
+            f"the tangent kernel varies by {self.kernel_change.max():.2g} of an eigenvalue, "
             f"displacement {self.displacement.max():.2g}); stop earlier, regularize small "
             "eigenvalues by merging nearly equal points, or take a larger width"
         )
@@ -87,13 +91,16 @@ def reliability(engine: Engine, times: Float[np.ndarray, " times"], width: int) 
     values, m = solution.eigenvalues, solution.train
     learnt = -engine.dynamics.divided_differences(np.stack([0 * values, values], -1))
     kernels = blocks.get("DD", 2)
-    fluctuation = 0.0 if kernels is None else np.einsum("abab->", kernels[:m, :m, :m, :m])
+    fluctuation = np.zeros_like(values)
+    if kernels is not None:
+        turned = solution.modes(kernels[:m, :m, :m, :m], "tttt")
+        fluctuation = np.maximum(np.einsum("ikik->k", turned), 0.0)
     labels = solution.modes(solution.y, "t") ** 2
     residual = labels + np.diag(solution.modes(blocks.nngp, "tt"))
     return Reliability(
         width,
         times,
         ratio,
-        np.sqrt(max(fluctuation, 0.0) / n) * learnt.max(-1, initial=0.0),
+        ((np.sqrt(fluctuation / n) + m * blocks.kernel_error) * learnt).max(-1, initial=0.0),
         (residual * learnt**2 * values).sum(-1) / n,
     )

@@ -34,7 +34,7 @@ class LawErrors:
     covariance: Float[np.ndarray, "..."]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TrainingLaw:
     """The law of the outputs of all networks during gradient flow; see :func:`training_law`.
 
@@ -70,21 +70,28 @@ class TrainingLaw:
         """Which engine computed the statistics at initialization, and how."""
         return self.blocks.engine
 
+    def __repr__(self) -> str:
+        return (
+            f"TrainingLaw({self.solution.train // self.outputs} train and "
+            f"{self.points - self.solution.train // self.outputs} test points, outputs="
+            f"{self.outputs}, times={self.times.tolist()}, order={self.order}; {self.engine})"
+        )
+
     @cached_property
     def _engine(self) -> Engine:
-        return Engine(self.solution, self.blocks, self.dynamics, 2)
+        return Engine(self.solution, self.blocks, self.dynamics, self.order)
 
     # coefficients -------------------------------------------------------------------------------
 
     @cached_property
     def mean_coefficients(self) -> Float[np.ndarray, "orders times points outputs"]:
         """Coefficients of n^{−j/2}, j = 0 … order, of the mean."""
-        return self._shaped(self._engine.cumulants(1)[: self.order + 1], 1)
+        return self._shaped(self._engine.cumulants(1), 1)
 
     @cached_property
     def covariance_coefficients(self) -> Float[np.ndarray, "..."]:
         """Coefficients of n^{−j/2} of the covariance, with the shape of :meth:`covariance`."""
-        return self._shaped(self._engine.cumulants(2)[: self.order + 1], 2)
+        return self._shaped(self._engine.cumulants(2), 2)
 
     def coefficients(
         self, points: Sequence[int], components: Sequence[int] | None = None
@@ -116,7 +123,7 @@ class TrainingLaw:
                 f"cumulants of more than four outputs are smaller than 1/n, got {len(rows)} points"
             )
         flat = tuple(r * self.outputs + c for r, c in zip(rows, parts, strict=True))
-        return self._engine.cumulant(flat)[: self.order + 1]
+        return self._engine.cumulant(flat)
 
     def _shaped(self, array: np.ndarray, degree: int) -> np.ndarray:
         each = (self.points, self.outputs)
@@ -196,22 +203,23 @@ class TrainingLaw:
         """Errors of the coefficients of mean and covariance that come from the blocks.
 
         Standard errors over replicates where the blocks were averaged over random points, else what
-        the estimated errors of the blocks amount to. What the series leaves out is not in them: see
-        :meth:`reliability`.
+        the estimated errors of the blocks and limit kernels amount to. What the series leaves out
+        is not in them: see :meth:`reliability`.
         """
+        return LawErrors(self._spread(1), self._spread(2))
+
+    def _spread(self, degree: int) -> np.ndarray:
+        """The error of the coefficients of mean (degree 1) or covariance (degree 2)."""
+        own = self._engine.cumulants(degree)
         replicates = self.blocks.replicates or tuple(map(self._perturbed, range(_DRAWS)))
-        laws = [replace(self, blocks=blocks) for blocks in replicates]
-        independent = len(self.blocks.replicates) > 1
-
-        def spread(of: np.ndarray, others: list[np.ndarray]) -> np.ndarray:
-            if independent:
-                return np.std(others, axis=0, ddof=1) / np.sqrt(len(others))
-            return np.sqrt(np.mean([(other - of) ** 2 for other in others], axis=0))
-
-        return LawErrors(
-            spread(self.mean_coefficients, [law.mean_coefficients for law in laws]),
-            spread(self.covariance_coefficients, [law.covariance_coefficients for law in laws]),
-        )
+        others = np.array([self._engine.with_blocks(b).cumulants(degree) for b in replicates])
+        if len(self.blocks.replicates) > 1:
+            error = others.std(0, ddof=1) / np.sqrt(len(others))
+        else:
+            error = np.sqrt(((others - own) ** 2).mean(0))
+        limits = np.array([engine.cumulants(degree)[0] for engine in self._other_limits])
+        error[0] = np.sqrt(((limits - own[0]) ** 2).mean(0))
+        return self._shaped(error, degree)
 
     def _perturbed(self, seed: int) -> Blocks:
         """The blocks with random errors of the estimated size."""
@@ -222,6 +230,26 @@ class TrainingLaw:
         }
         return replace(self.blocks, values=values)
 
+    @cached_property
+    def _other_limits(self) -> list[Engine]:
+        """Engines of order 0 on limit kernels with random errors of the estimated size."""
+        engines = []
+        for seed in range(_DRAWS):
+            rows = self.blocks.nngp.shape
+            noise = np.random.default_rng(seed).normal(size=(2, *rows)) * self.blocks.kernel_error
+            nngp, ntk = (noise + np.swapaxes(noise, 1, 2)) / np.sqrt(2)
+            blocks = Blocks(self.blocks.nngp + nngp, self.blocks.ntk, {}, outputs=self.outputs)
+            kernel = self.solution.ntk + ntk[:, : self.solution.train]
+            solution = SolutionMap(kernel, self.solution.y)
+            engines.append(Engine(solution, blocks, self.dynamics, 0))
+        return engines
+
     def reliability(self, width: float) -> Reliability:
         """How far the law can be trusted at width n: see :class:`Reliability`."""
-        return reliability(self._engine, self.times, checks.width(width))
+        return reliability(self._through_second, self.times, checks.width(width))
+
+    @cached_property
+    def _through_second(self) -> Engine:
+        if self.order == 2:
+            return self._engine
+        return Engine(self.solution, self.blocks, self.dynamics, 2)
