@@ -93,6 +93,7 @@ QUICK = ("tanh, uniform, ratios", "softplus, skewed, ratios", "softplus, skewed 
 def test_outputs_and_kernels_are_those_of_the_recursion_by_tangents(name):
     net = NETWORKS[name]
     blocks = deep_blocks(net, TWO)
+    assert 0 < blocks.kernel_error < 1e-9
     outputs = ww.output_cumulants(net, TWO, order=2)
     kernels = ww.ntk_statistics(net, TWO, order=2)
     last = net.outputs - 1
@@ -292,7 +293,6 @@ def test_one_point_at_the_origin():
         (ww.MLP(2, "tanh", weight_law=ww.laws.StudentT(3.5)), X, "four moments"),
         (ww.MLP(2, "tanh", outputs=20), X, "make 80 rows"),
         (ww.MLP(2, "tanh"), X[0], "shape"),
-        (ww.MLP(2, "exp", 3.0), 3 * X, "too steep or grows too fast"),
     ],
 )
 def test_refusals(net, x, message):

@@ -23,13 +23,13 @@ def start(key, width):
 def test_a_perceptron_has_the_blocks_of_the_recursion():
     exact = deep_blocks(NET, X, 1)
     kernels = exact.nngp, exact.ntk
-    blocks = measured_blocks(NET.apply, start, X, 1, kernels=kernels, widths=(6, 12), members=2400)
+    blocks = measured_blocks(NET.apply, start, X, 1, kernels=kernels, widths=(6, 12), members=1600)
     assert set(blocks.values) == set(exact.values)
     for name, value in exact.values.items():
         z = (blocks.values[name] - value) / blocks.errors[name]
         assert np.sqrt(np.mean(z**2)) < 2, name
     assert len(blocks.replicates) == 8
-    unknown = measured_blocks(NET.apply, start, X, 1, widths=(6, 12), members=2400)
+    unknown = measured_blocks(NET.apply, start, X, 1, widths=(6, 12), members=1600)
     noise = np.std([part.ntk[:, :1] for part in unknown.replicates], 0) / np.sqrt(8)
     assert (np.abs(unknown.ntk - exact.ntk)[:, :1] < 5 * noise).all()
 
@@ -48,6 +48,7 @@ def test_refusals(change, message):
         measured_blocks(NET.apply, start, X, **change)
 
 
+@pytest.mark.slow
 def test_skewed_networks_are_noticed():
     net = ww.MLP(1, "softplus", weight_law=("gaussian", "exponential"))
     with pytest.raises(ValueError, match="mean of O_3"):
@@ -57,12 +58,12 @@ def test_skewed_networks_are_noticed():
 
 
 def convolution(parameters, x):
-    """Two circular convolutions of three taps, the mean over places, a readout."""
+    """Two circular convolutions of three taps, the sum over places, a readout."""
     h = x
     for w in parameters[:2]:
         taps = jnp.stack([jnp.roll(h, k, 1) for k in (-1, 0, 1)], 2)
         h = jnp.tanh(1.4 * jnp.einsum("pskc,kcn->psn", taps, w) / np.sqrt(3 * h.shape[-1]))
-    return h.mean(1) @ parameters[2] / np.sqrt(h.shape[-1])
+    return h.sum(1) @ parameters[2] / np.sqrt(h.shape[1] * h.shape[2])
 
 
 def channels(key, n):
@@ -101,14 +102,14 @@ def trained_outputs(width, x, y, time, steps, members, key):
 def test_the_law_of_a_convolutional_network():
     """Small widths predict the mean outputs of wider trained networks."""
     x = np.random.default_rng(0).normal(size=(3, 6, 1))
-    y, time, n, members = np.array([1.0, -1.0]), 1.0, 64, 8000
-    blocks = measured_blocks(convolution, channels, x, 2, members=24_000)
+    y, time, n, members = np.array([1.0, -1.0]), 2.0, 32, 6000
+    blocks = measured_blocks(convolution, channels, x, 2, widths=(8, 16), members=12_000)
     law = TrainingLaw(SolutionMap(blocks.ntk[:, :2], y), blocks, GradientFlow([time]), 2)
-    start, end = trained_outputs(n, x, y, time, 12, members, jax.random.key(1))
+    start, end = trained_outputs(n, x, y, time, 24, members, jax.random.key(1))
     A = law.solution.propagator(law.dynamics)[0]
     rest = end - start @ A.T  # the linear flow of f₀ has mean 0
     shift, error = rest.mean(0), rest.std(0) / np.sqrt(members)
     total = np.hypot(error, law.errors.mean[2, 0, :, 0] / n)
     z = (shift - law.mean(n)[0, :, 0]) / total
     assert np.abs(z).max() < 4
-    assert np.abs((shift - law.mean(n, order=0)[0, :, 0]) / total).max() > 6
+    assert np.abs((shift - law.mean(n, order=0)[0, :, 0]) / total).max() > 3.5

@@ -130,6 +130,8 @@ def measured_blocks(
     stacked = {name: np.stack([part.values[name] for part in parts]) for name in parts[0].values}
     errors = {name: v.std(0, ddof=1) / np.sqrt(GROUPS) for name, v in stacked.items()}
     values = {name: v.mean(0) for name, v in stacked.items()}
+    spread = np.std([[part.nngp[:, :columns], part.ntk[:, :columns]] for part in parts], 0, ddof=1)
+    rest["kernel_error"] = float(np.sqrt(np.mean(spread**2) / GROUPS))
     return Blocks(*whole, values, errors, replicates=tuple(parts), **rest)
 
 

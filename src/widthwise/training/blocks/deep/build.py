@@ -1,5 +1,7 @@
 """The blocks of a deep network: kernels layer by layer, moments, recursion, errors."""
 
+from typing import NamedTuple
+
 import jax
 import numpy as np
 from jaxtyping import Float
@@ -83,7 +85,7 @@ def deep_blocks(
         )
     key = jax.random.key(0) if key is None else key
     chain = layers.links(net, x.shape[1])
-    nngp, ntk, moments = _limit(net, chain, x, samples, key)
+    nngp, ntk, kernel_error, moments = _limit(net, chain, x, samples, key)
     shift = layers.first_shift(net, x)
     columns = None if train is None else train * net.outputs
     runs: list[dict[Name, np.ndarray]] = []
@@ -94,15 +96,18 @@ def deep_blocks(
         for layer in moments:
             layer.forget(replicate)
     K, theta = (np.kron(kernel, np.eye(net.outputs)) for kernel in (nngp[-1], ntk[-1]))
-    about = {"outputs": net.outputs, "train": columns}
     random = ", random points" if any(layer.rules.random for layer in moments) else ""
-    about["engine"] = f"{net.depth} hidden layers: recursion over pair kernels{random}"
+    engine = f"{net.depth} hidden layers: recursion over pair kernels{random}"
+
+    def blocks(values: dict[Name, np.ndarray], **known) -> Blocks:
+        return Blocks(K, theta, values, engine=engine, outputs=net.outputs, train=columns, **known)
+
     errors = {
         name: np.std([run[name] for run in runs[1:]], 0, ddof=1) / np.sqrt(REPLICATES)
         for name in runs[0]
     }
-    replicates = tuple(Blocks(K, theta, run, **about) for run in runs[1:])
-    return Blocks(K, theta, runs[0], errors, replicates=replicates, **about)
+    replicates = tuple(map(blocks, runs[1:]))
+    return blocks(runs[0], errors=errors, kernel_error=kernel_error, replicates=replicates)
 
 
 def _of_train(name: str, array: np.ndarray, columns: int | None) -> np.ndarray:
@@ -114,25 +119,41 @@ def _of_train(name: str, array: np.ndarray, columns: int | None) -> np.ndarray:
     return array[cut].copy()
 
 
+class _Limit(NamedTuple):
+    """K and Θ of all layers, their largest error, and the moments of the hidden layers."""
+
+    nngp: list[np.ndarray]
+    ntk: list[np.ndarray]
+    error: float
+    moments: list[Moments]
+
+
 def _limit(
     net: MLP, chain: tuple[Link, ...], x: np.ndarray, samples: int, key: jax.Array
-) -> tuple[list[np.ndarray], list[np.ndarray], list[Moments]]:
-    """K and Θ of all layers, and the moments of the hidden ones."""
+) -> _Limit:
     net, first = net.at_width(np.inf, x.shape[1]), chain[0]
     highest = layers.degree(chain)
     inputs = x @ x.T / x.shape[1]
     nngp = [first.bias + first.weight * inputs]
     ntk = [first.trained_bias + first.weight * first.rate * inputs]
     moments: list[Moments] = []
+    K_error = theta_error = 0.0
     for l in range(1, net.depth + 1):
         pairs, errors, rules = _layer(net, l, nngp[-1], x, highest, samples, key)
         third = _third_orders(chain, l)
         moments.append(Moments(net.activation, pairs, errors, rules, third, seed=l))
         link = chain[l]
-        nngp.append(link.bias + link.weight * pairs[0, 0])
-        through = link.rate * pairs[0, 0] + ntk[-1] * pairs[1, 1]
-        ntk.append(link.trained_bias + link.weight * through)
-    return nngp, ntk, moments
+        K, slopes = pairs[0, 0], pairs[1, 1]
+        size, largest = np.abs(pairs).max((2, 3)), np.abs(ntk[-1]).max()
+        own, ofslopes = errors[0, 0].max(), errors[1, 1].max()
+        if K_error:  # the first layer has none, and of a first layer no more may be known
+            own += K_error * (size[1, 1] + size[2, 0])
+            ofslopes += K_error * (size[2, 2] + size[3, 1])
+        through = link.rate * own + largest * ofslopes + size[1, 1] * theta_error
+        K_error, theta_error = link.weight * own, link.weight * through
+        nngp.append(link.bias + link.weight * K)
+        ntk.append(link.trained_bias + link.weight * (link.rate * K + ntk[-1] * slopes))
+    return _Limit(nngp, ntk, float(max(K_error, theta_error)), moments)
 
 
 def _layer(
