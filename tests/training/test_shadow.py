@@ -1,11 +1,12 @@
 """Shadow training against networks really trained: slopes in the width without seeds."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from training.mean_field import X_TEST, X, Y, limit_ntk, mean_field, slopes, trained
+from training.mean_field import RULES, X_TEST, X, Y, limit_ntk, mean_field, slopes, trained
 from widthwise.finite.dynamics import Descent, FixedSteps
 from widthwise.training.shadow import shadow_training
 
@@ -43,3 +44,49 @@ def test_errors_fall_with_their_powers_of_the_width(activation, law, descent):
     for k, slope in enumerate(ORDERS[law]):
         clear = found[:, k] > 1e-11  # above rounding
         assert slopes(widths[clear], found[clear, k])[-1] == pytest.approx(slope, abs=0.03)
+
+
+class MeanFieldConvolution(eqx.Module):
+    """Channels of convolutions, distributed as μ + ν/√n like the neurons of ``mean_field``."""
+
+    n: jax.Array
+    weights: jax.Array
+
+    def __call__(self, parameters, images):
+        root = jnp.sqrt(self.n * self.weights)
+        readout, filters = parameters[0] / root, parameters[1] / root
+        layout = ("NHWC", "HWIO", "NHWC")
+        h = jax.lax.conv_general_dilated(images, filters, (1, 1), "SAME", dimension_numbers=layout)
+        return jnp.sqrt(self.n) * jnp.tanh(h).mean((1, 2)) @ (self.weights * readout)
+
+
+def convolutional_errors(n):
+    """Of the linearization and of the third order, after four steps of gradient descent."""
+    rng = np.random.default_rng(6)
+    images, y = rng.standard_normal((3, 4, 4, 1)), np.array([1.0, -0.5, 0.3])
+    values, probabilities = RULES["symmetric"]
+    readout = np.repeat(values, 30)
+    filters = np.tile(rng.standard_normal((3, 3, 1, 30)) / 3, 3)
+    mu = np.repeat(probabilities, 30) / 30
+    nu = rng.uniform(-1.7, 1.7, len(mu))
+    weights = mu * (1 + (nu - mu @ nu) / np.sqrt(n))
+    net = MeanFieldConvolution(jnp.asarray(float(n)), jnp.asarray(weights))
+    start = tuple(jnp.asarray(v * np.sqrt(n * weights)) for v in (readout, filters))
+    found = shadow_training(net, start, images, y, steps=[4], step=0.8)
+    moved = start
+    for _ in range(4):
+        moved = jax.tree.map(lambda p, g: p - 0.8 * g, moved, _loss_gradient(net, moved, images, y))
+    truth = np.asarray(net(moved, images))
+    return [np.abs(found.outputs(k)[0, :, 0] - truth).max() for k in (1, 3)]
+
+
+@eqx.filter_jit
+def _loss_gradient(net, parameters, images, y):
+    return jax.grad(lambda p: 0.5 * jnp.sum((net(p, images) - y) ** 2))(parameters)
+
+
+def test_errors_of_a_convolutional_network_fall_with_their_powers_of_the_width():
+    widths = 4.0 ** np.array([6, 7, 8])
+    found = np.array([convolutional_errors(n) for n in widths])
+    for k, slope in enumerate((-1.0, -2.0)):
+        assert slopes(widths, found[:, k])[-1] == pytest.approx(slope, abs=0.03)

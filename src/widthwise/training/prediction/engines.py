@@ -7,7 +7,13 @@ from jaxtyping import Float
 
 from widthwise.training.dynamics import Dynamics, GradientDescent
 from widthwise.training.prediction.value import Engine, Reference
-from widthwise.training.realization import Realization, kernel_drift, movement, realize
+from widthwise.training.realization import (
+    Realization,
+    kernel_drift,
+    movement,
+    realize,
+    remainder,
+)
 from widthwise.training.shadow.run import follow
 from widthwise.training.task import NetworkTask
 
@@ -43,12 +49,13 @@ class Question(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """Orders (3, times, rows), what moves, and the kernel at initialization."""
+    """Orders, what moves, the kernel at initialization, and an estimate of what is left out."""
 
     orders: Float[np.ndarray, "3 times rows"]
     movement: Float[np.ndarray, " times"]
     ntk: Float[np.ndarray, "rows train"]
     drift: Float[np.ndarray, "times rows train"] | None
+    remainder: Float[np.ndarray, "times rows"] | None
     integration_error: float = 0.0
 
 
@@ -108,7 +115,11 @@ def by_solution_map(question: Question, engine: Engine) -> Answer:
     drift = None
     if tensors and not isinstance(dynamics, GradientDescent):
         drift = kernel_drift(network, dynamics, symmetric=symmetric)
-    return Answer(orders, movement(network, dynamics), network.ntk, drift)
+    left_out = None
+    if limit is None:
+        degree = {0: 1, 1: 1 if symmetric else 2, 2: 3}[question.order] if tensors else 1
+        left_out = remainder(task, network, dynamics, degree)
+    return Answer(orders, movement(network, dynamics), network.ntk, drift, left_out)
 
 
 def by_shadow(question: Question) -> Answer:
@@ -129,5 +140,6 @@ def by_shadow(question: Question) -> Answer:
             for k in range(len(found.times))
         ]
     )
-    kept = 3 if question.order == 2 else 2
-    return Answer(orders, found.movement(kept), initial, drift, found.integration_error)
+    kept, left_out = (3, found.remainder) if question.order == 2 else (2, found.coefficients[2])
+    left_out = left_out.reshape(len(found.times), -1)
+    return Answer(orders, found.movement(kept), initial, drift, left_out, found.integration_error)

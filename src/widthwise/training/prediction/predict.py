@@ -20,7 +20,7 @@ from widthwise.training.prediction.engines import (
     choose,
 )
 from widthwise.training.prediction.reliability import Reliability, ratio_of_orders
-from widthwise.training.prediction.value import Engine, Prediction, Reference
+from widthwise.training.prediction.value import Prediction, Reference
 from widthwise.training.symmetry import third_vanishes_in_mean
 from widthwise.training.task import NetworkTask, network_task
 
@@ -102,12 +102,14 @@ def predict(
     answer = by_shadow(question) if chosen == "shadow" else by_solution_map(question, chosen)
     initial = np.asarray(task.function(task.trained, jnp.asarray(task.x)))
     orders = answer.orders.reshape(3, len(answer.movement), *initial.shape)
+    ratio, error = _left_out(question, answer, orders, initial)
     return Prediction(
         times=np.atleast_1d(dynamics.moments),
         orders=orders,
         initial=initial,
+        error=error,
         movement=answer.movement,
-        reliability=_reliability(question, chosen, answer, orders, initial),
+        reliability=_reliability(question, answer, ratio),
         order=order,
         reference=reference,
         engine=chosen,
@@ -134,29 +136,28 @@ def _limit(net: MLP, task: NetworkTask) -> Float[np.ndarray, "rows train"]:
     return np.kron(theta, np.eye(net.outputs))
 
 
-def _reliability(
-    question: Question, engine: Engine, answer: Answer, orders: np.ndarray, initial: np.ndarray
-) -> Reliability:
-    about_limit = question.reference == "limit"
-    linear = orders[0] - initial
-    if about_limit:
-        known = question.order
-    else:
-        known = {0: 0, 1: 0 if question.symmetric else 1, 2: 2}[question.order]
-    if engine == "linearization" and not about_limit:
-        known = 0
-    sequence = [linear, orders[1], orders[2]]
-    if not about_limit and question.symmetric:
-        sequence[1] = linear  # order 1 vanishes
-    if known:
-        ratio = ratio_of_orders(sequence[known], sequence[known - 1])
-    else:
-        ratio = np.full(len(linear), np.nan)
+def _left_out(
+    question: Question, answer: Answer, orders: np.ndarray, initial: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """By how much orders shrink (times,), and what is left out (times, points, outputs)."""
+    if answer.remainder is not None:
+        error = np.abs(answer.remainder.reshape(orders.shape[1:]))
+        last = orders[1:].sum(0) if question.beyond_linear else orders[0] - initial
+        return ratio_of_orders(error, last), error
+    if question.order == 0:
+        unknown = np.full(orders.shape[1:], np.nan)
+        return unknown[:, 0, 0], unknown
+    before = orders[1] if question.order == 2 else orders[0] - initial
+    ratio = ratio_of_orders(orders[question.order], before)
+    return ratio, np.abs(orders[question.order]) * np.minimum(ratio, 1.0)[:, None, None]
+
+
+def _reliability(question: Question, answer: Answer, ratio: np.ndarray) -> Reliability:
     reason = question.task.kinks or ""
-    distance, labels = np.nan, np.full(len(linear), np.nan)
+    distance, labels = np.nan, np.full(len(ratio), np.nan)
     if question.limit is not None and question.task.width is not None:
         distance, labels = _against_limit(question, answer)
-    return Reliability(ratio, distance, labels, about_limit, reason)
+    return Reliability(ratio, distance, labels, question.reference == "limit", reason)
 
 
 def _against_limit(question: Question, answer: Answer) -> tuple[float, np.ndarray]:

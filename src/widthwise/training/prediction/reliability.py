@@ -2,7 +2,8 @@ r"""How far a prediction of one network's training can be trusted.
 
 Three numbers announce that the series in n^{−1/2} fails:
 
-* the **ratio** of the last order kept to the one before it, at every time;
+* the **ratio** by which the orders shrink, at every time: about Θ_n(0) the estimate of what is left
+  out over the last order kept, about Θ_∞ the last order over the one before it;
 * **‖Δ‖/λ_min**, Δ = Θ_n(0) − Θ_∞ on the train rows: at late times it is the parameter of the
   expansion about Θ_∞;
 * **ρ** = Σ_k y_k² (1 − e^{−λ_k t})² / (λ_k n), the squared distance a neuron moves: large labels
@@ -22,9 +23,8 @@ class Reliability:
     """Signs of failure of one prediction, and what they add up to.
 
     Args:
-        ratio: (times,) size of the last order over that of the order before it; where the order
-            before vanishes by symmetry, over the change of the linearized outputs. ``nan`` where
-            only one order is known.
+        ratio: by which the orders shrink, in root mean square (times,); ``nan`` for order 0 about
+            Θ_∞.
         kernel_distance: ‖Θ_n(0) − Θ_∞‖/λ_min(Θ_∞) on the train rows, ``nan`` where Θ_∞ is unknown.
         labels: ρ at every time, ``nan`` where the width is unknown.
         about_limit: whether the expansion is about Θ_∞.
@@ -42,7 +42,7 @@ class Reliability:
         doubts = []
         ratio, labels = _largest(self.ratio), _largest(self.labels)
         if ratio > _GOOD:
-            doubts.append(f"the last order is up to {ratio:.2g} times the one before it")
+            doubts.append(f"orders shrink by no more than {ratio:.2g}, where they should by much")
         if labels > _GOOD:
             doubts.append(
                 f"ρ reaches {labels:.2g}: the labels are large along directions this width learns "
@@ -69,7 +69,7 @@ class Reliability:
         elif not np.isfinite(self.ratio).any():
             first = "One order only: nothing estimates what is left out."
         elif self.trusted:
-            first = f"Reliable: the last order is at most {ratio:.2g} of the one before it."
+            first = f"Reliable: the next order is about {ratio:.2g} of the last one kept, or less."
         elif max(ratio, _largest(self.labels)) > _POOR:
             first = "Not reliable at this width."
         else:

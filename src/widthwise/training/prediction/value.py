@@ -21,6 +21,9 @@ class Prediction:
         orders: what the orders 0, 1 and 2 in n^{−1/2} add to the outputs (3, times, points,
             outputs); what is above ``order`` is 0.
         initial: f₀ (points, outputs).
+        error: an estimate of what is left out of the outputs (times, points, outputs): about Θ_n(0)
+            from the network itself (:mod:`widthwise.training.realization.remainder`), about Θ_∞ the
+            last order times its ratio to the one before; ``nan`` for order 0 about Θ_∞.
         movement: ‖θ_t − θ₀‖ (times,); in the standard parametrization of an MLP, √n times the
             movement of the weights that frameworks train.
         reliability: signs of failure and a verdict.
@@ -34,6 +37,7 @@ class Prediction:
     times: Float[np.ndarray, " times"]
     orders: Float[np.ndarray, "3 times points outputs"] = field(repr=False)
     initial: Float[np.ndarray, "points outputs"] = field(repr=False)
+    error: Float[np.ndarray, "times points outputs"] = field(repr=False)
     movement: Float[np.ndarray, " times"]
     reliability: Reliability
     order: int
@@ -47,17 +51,6 @@ class Prediction:
     def outputs(self) -> Float[np.ndarray, "times points outputs"]:
         """The prediction: the sum of its orders."""
         return self.orders.sum(0)
-
-    @property
-    def error(self) -> Float[np.ndarray, "times points outputs"]:
-        """An estimate of what is left out: the last order once more, times its ratio.
-
-        ``nan`` where only one order is known.
-        """
-        ratio = np.minimum(self.reliability.ratio, 1.0)[:, None, None]
-        last = max((k for k in range(3) if self.orders[k].any()), default=0)
-        change = self.orders[last] if last else self.orders[0] - self.initial
-        return np.abs(change) * ratio
 
     @property
     def ntk_drift(self) -> Float[np.ndarray, "times rows train"]:

@@ -16,5 +16,6 @@ The tensors take rows × train³ numbers; for more train rows there is
 
 from widthwise.training.realization.motion import kernel_drift as kernel_drift
 from widthwise.training.realization.motion import movement as movement
+from widthwise.training.realization.remainder import remainder as remainder
 from widthwise.training.realization.tensors import Realization as Realization
 from widthwise.training.realization.tensors import realize as realize
