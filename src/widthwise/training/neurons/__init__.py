@@ -1,0 +1,1 @@
+"""The law during training for hundreds of points, neuron by neuron."""
