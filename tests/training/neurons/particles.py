@@ -25,7 +25,9 @@ def cubature(d):
             weights.append((4 - d) / (2 * (d + 2) ** 2))
             for j in range(i):
                 for other in (1, -1):
-                    nodes.append(np.sqrt((d + 2) / 2) * (sign * np.eye(d)[i] + other * np.eye(d)[j]))
+                    nodes.append(
+                        np.sqrt((d + 2) / 2) * (sign * np.eye(d)[i] + other * np.eye(d)[j])
+                    )
                     weights.append(1 / (d + 2) ** 2)
     return np.array(nodes), np.array(weights)
 
@@ -103,10 +105,13 @@ class Particles:
         f = np.asarray(run(nus, biases, _EPSILON))
         powers = np.linalg.inv(np.vander(_EPSILON, increasing=True))[:3]
         f = np.einsum("oe,netx->ontx", powers, f)
-        cloud, (origin, plus, minus) = f[:, : len(nodes)], (
-            f[:, len(nodes)],
-            f[:, len(nodes) + 1 : len(nodes) + 1 + len(single)],
-            f[:, len(nodes) + 1 + len(single) :],
+        cloud, (origin, plus, minus) = (
+            f[:, : len(nodes)],
+            (
+                f[:, len(nodes)],
+                f[:, len(nodes) + 1 : len(nodes) + 1 + len(single)],
+                f[:, len(nodes) + 1 + len(single) :],
+            ),
         )
         mean = np.einsum("n,ontx->otx", weights, cloud)
         centred = cloud - mean[:, None]

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from widthwise.training.neurons.panels import Panels
 from widthwise.training.neurons.problem import Problem
-from widthwise.training.neurons.programs import Program, Sums, accumulate, constants, nodes
+from widthwise.training.neurons.programs import Program, accumulate, constants, nodes, nothing
 
 
 class Terms(NamedTuple):
@@ -63,27 +62,22 @@ class Engine:
 
     def total(self, program: Program, a: float, draws: Iterable[Draw]) -> Terms:
         """The weighted sum of a program over neurons with readout weight ±a."""
-        sums = None
+        sums = nothing(program, self._shared, self._nodes)
         for draw in draws:
-            sums = self._add(program, a, draw, sums)
-        if sums is None:
-            raise ValueError("an average over neurons needs at least one of them, got none")
+            sums = accumulate(
+                sums,
+                jnp.full(len(draw.z), a),
+                jnp.asarray(draw.z),
+                jnp.asarray(draw.F),
+                jnp.asarray(draw.weights),
+                self._shared,
+                self._nodes,
+                program=program,
+                derivatives=self.of.derivatives,
+                scale=self.of.scale,
+                bias_variance=self.of.bias_variance,
+            )
         return self._finish({name: np.asarray(v, dtype=float) for name, v in sums.items()})
-
-    def _add(self, program: Program, a: float, draw: Draw, sums: Sums | None) -> Sums:
-        return accumulate(
-            sums,
-            jnp.full(len(draw.z), a),
-            jnp.asarray(draw.z),
-            jnp.asarray(draw.F),
-            jnp.asarray(draw.weights),
-            self._shared,
-            self._nodes,
-            program=program,
-            derivatives=self.of.derivatives,
-            scale=self.of.scale,
-            bias_variance=self.of.bias_variance,
-        )
 
     def _finish(self, sums: dict[str, np.ndarray]) -> Terms:
         mean = self.respond(sums["mean"])
@@ -103,19 +97,3 @@ class Engine:
         """A_t X + (A_t X)ᵀ."""
         product = self._propagators @ crossed
         return product + np.swapaxes(product, 1, 2)
-
-
-def batch_size(of: Problem, stages: int, bytes_each: int, memory: float) -> int:
-    """Neurons per batch, a power of two: about what stays in cache, and at most ``memory`` bytes."""
-    row = 2 * stages * of.points
-    wanted = max(8, _NUMBERS // row)
-    allowed = max(1, int(memory / (row * bytes_each * _ARRAYS)))
-    return 1 << int(np.log2(min(wanted, allowed)))
-
-
-_NUMBERS = 1 << 17
-_ARRAYS = 40
-
-
-def device_memory(engine_sums: Sums) -> int:
-    return sum(leaf.nbytes for leaf in jax.tree.leaves(engine_sums))

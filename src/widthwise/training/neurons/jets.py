@@ -6,7 +6,7 @@ output is h + ε h¹ + ε² h² + ε³ h³ + … with the Volterra functionals
     h¹[r](t) = −∫ κ r,    h²[r](t) = ∬_{s₁>s₂} T r(s₁) r(s₂),    h³[r](t) = −∭ U r r r,
 
 κ the neuron's tangent kernel and T, U its derivatives along the gradients. They are read off the
-expansion of (a, z): with ψ, ψ', ψ'', ψ''' at the initial z, S v = k_{·X} v, and integrals over time,
+expansion of (a, z): with ψ, ψ', ψ'', ψ''' at the initial z and S v = k_{·X} v,
 
     a₁ = −∫ ψ·r                         z₁ = −S∫ aψ' r                  h¹ = a₁ψ + aψ'z₁
     a₂ = −∫ ψ'z₁·r                      z₂ = −S∫ (a₁ψ' + aψ''z₁) r      h² = a₂ψ + a₁ψ'z₁ + …
@@ -22,14 +22,14 @@ the same mean with another variance. Exact; arrays are (stages, neurons, points)
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
-Rows: type = Float[jax.Array, "stages neurons rows"]
-Carry = dict[str, jax.Array]
+Rows: TypeAlias = Float[jax.Array, "stages neurons rows"]
+Carry: TypeAlias = dict[str, jax.Array]
 
 
 class Neurons(NamedTuple):
@@ -110,9 +110,8 @@ class Jets(NamedTuple):
         a, (d0, d1, d2) = self.q.a, self.q.psi[:3]
         _, t1, t2 = self.q.train[:3]
         z, w = one.z[..., : r.shape[-1]], other.z[..., : r.shape[-1]]
-        a2, z2 = self._move(
-            name, t1 * (z * s + w * r), (one.a * t1 + a * t2 * z) * s + (other.a * t1 + a * t2 * w) * r
-        )
+        z_rate = (one.a * t1 + a * t2 * z) * s + (other.a * t1 + a * t2 * w) * r
+        a2, z2 = self._move(name, t1 * (z * s + w * r), z_rate)
         crossed = one.a * other.z + other.a * one.z
         return a2 * d0 + d1 * (crossed + a * z2) + a * d2 * one.z * other.z
 

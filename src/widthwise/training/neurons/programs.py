@@ -98,11 +98,11 @@ def nodes(grid: Panels, dtype: np.dtype) -> Nodes:
 
 @partial(jax.jit, static_argnames=("program", "derivatives", "scale", "bias_variance"))
 def accumulate(
-    total: Sums | None,
-    a: jax.Array,
-    z: jax.Array,
-    F: jax.Array,
-    weights: jax.Array,
+    total: Sums,
+    a: Float[jax.Array, " half"],
+    z: Float[jax.Array, "half points"],
+    F: Float[jax.Array, "half points"],
+    weights: Float[jax.Array, " half"],
     shared: Constants,
     grid: Nodes,
     *,
@@ -111,7 +111,7 @@ def accumulate(
     scale: float,
     bias_variance: float,
 ) -> Sums:
-    """``total`` plus the weighted sums over a batch of neurons a (half,), z (half, points), ±F."""
+    """``total`` plus the weighted sums over a batch of neurons, each with +F and with −F."""
     batch = _batch(a, z, F, weights, shared, derivatives, scale)
 
     def one(carry: Carry, panel: Nodes) -> tuple[Carry, Sums]:
@@ -121,7 +121,17 @@ def accumulate(
     shapes, _ = jax.eval_shape(lambda: one({}, first))
     start = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
     _, sums = jax.lax.scan(one, start, grid)
-    return sums if total is None else jax.tree.map(jnp.add, total, sums)
+    return {name: total[name] + sums[name] for name in total}
+
+
+def nothing(program: Program, shared: Constants, grid: Nodes) -> Sums:
+    """The sums of a program over no neurons."""
+    panels, stages = grid.decay.shape[:2]
+    p = len(shared.features)
+    sizes = {"mean": (panels, stages, p), "F": (panels, stages, p, p)}
+    if program is pairs:
+        sizes |= {"h": (panels, stages, p, p), "g": (panels, p, p)}
+    return {name: jnp.zeros(shape, shared.Q.dtype) for name, shape in sizes.items()}
 
 
 def _batch(a, z, F, weights, shared: Constants, derivatives, scale: float) -> Batch:
@@ -144,14 +154,15 @@ def _batch(a, z, F, weights, shared: Constants, derivatives, scale: float) -> Ba
 
 
 def _spread(shared: Constants) -> Callable[[jax.Array], jax.Array]:
-    if shared.first_kernel is not None:
-        return lambda v: v @ shared.first_kernel
+    k = shared.first_kernel
+    if k is not None:
+        return lambda v: v @ k
     m = len(shared.Q)
     return lambda v: (v @ shared.features[:m]) @ shared.features.T
 
 
 def _field(shared: Constants, panel: Nodes, start: jax.Array, rotated: jax.Array):
-    """r = e^{−Θs}v on the train points, and ℓ[v] = (A_s − 1)v on all points."""
+    """The field r = e^{−Θs}v on the train points, and ℓ[v] = (A_s − 1)v on all points."""
     r = (panel.decay[:, None] * rotated) @ shared.Q.T
     test = -(panel.primitive[:, None] * rotated) @ shared.response.T
     return r, jnp.concatenate([r - start, test], -1)
@@ -198,9 +209,10 @@ def pairs(
     forced = one.h - expected
     g = _respond(shared, panel, clock, forced)
     driven = own.first("h", s)
-    twice = jax.tree.map(lambda v: jnp.concatenate([v, v], -2), (driven, s))
-    H = q.first("g", g[..., :m]).h - g + forced + q.mixed("hr", *twice, one, r)
-    G = q.second("rr", one, r).h + jnp.concatenate([driven.h - expected_h] * 2, -2)
+    both = jax.tree.map(lambda v: jnp.concatenate([v, v], -2), driven)
+    crossed = q.mixed("hr", both, jnp.concatenate([s, s], -2), one, r)
+    H = q.first("g", g[..., :m]).h - g + forced + crossed
+    G = q.second("rr", one, r).h + both.h - jnp.concatenate([expected_h] * 2, -2)
     w = batch.weights
     sums = _of_fields(batch, H)
     sums["h"] = _outer(w * batch.h, _halves(G)[0])

@@ -2,8 +2,8 @@ r"""Neurons and initial outputs at randomized Sobol points, and the rule in a re
 
 A neuron's preactivations are z = A s with independent numbers s, and an initial output at n = ∞ is
 F = Σ_j √μ_j e_j ξ_j (μ, e: eigenvalues and vectors of K, ξ standard normal). Sobol points serve the
-leading directions of both, at most 200 of s and 24 of ξ; the others are plain draws. Every replicate
-is scrambled on its own, so the spread over replicates is an honest error.
+leading directions of both, at most 200 of s and 24 of ξ; the others are plain draws. Every
+replicate is scrambled on its own, so the spread over replicates is an honest error.
 
 The sums are even polynomials of degree 4 in a: the two atoms a² = μ₄ with probability 1/μ₄ and
 a = 0 otherwise have their moments E a² = 1 and E a⁴ = μ₄.

@@ -1,7 +1,7 @@
 r"""What a skewed readout law adds: the order n^{-1/2}, and its products at order 1/n.
 
-Let the law of the n initial neurons be μ + εν, ε = n^{-1/2}. The residuals are r₀ + ε r₁ + ε² r₂ with
-F = ν(h) and
+Let the law of the n initial neurons be μ + εν, ε = n^{-1/2}. The residuals are r₀ + ε r₁ + ε² r₂,
+and with F = ν(h)
 
     f₁ = Resp[ν(h¹[r₀])] + C[r₀, r₀],      C[u, v] = Resp ½∫ T̄ (u·∫v + v·∫u),
     f₂ = Resp[ν(h¹[r₁]) + ν(h²[r₀]) + E h³[r₀]] + 2C[r₀, r₁].
