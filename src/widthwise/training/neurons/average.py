@@ -33,6 +33,7 @@ _COST: dict[Callable, float] = {
     programs.cubic_by_parts: 1.0,
 }
 _BATCH = 1 << 16  # numbers of one field of a batch
+_BLOCK = 1 << 10  # neurons drawn at once
 _FIELDS = 40
 _TINY = 1e-200
 
@@ -173,8 +174,12 @@ class Average:
 
     def _draws(self, stream: Stream, count: int) -> Iterator[Draw]:
         size = min(self._batch, count)
-        for _ in range(count // size):
-            yield Draw(*stream.draw(size), np.ones(size))
+        block = min(_BLOCK, count)
+        for _ in range(count // block):
+            s, xi = stream.draw(block)
+            for low in range(0, block, size):
+                part = slice(low, low + size)
+                yield Draw(s[part], xi[part], np.ones(size))
 
     @property
     def _row(self) -> int:

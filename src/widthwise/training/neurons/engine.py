@@ -9,13 +9,22 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from widthwise.training.neurons.panels import Panels
 from widthwise.training.neurons.problem import Problem
-from widthwise.training.neurons.programs import Program, accumulate, constants, nodes, nothing
+from widthwise.training.neurons.programs import (
+    Program,
+    Sums,
+    accumulate,
+    constants,
+    nodes,
+    nothing,
+    responses,
+)
 
 
 class Terms(NamedTuple):
@@ -32,11 +41,18 @@ class Terms(NamedTuple):
 
 
 class Draw(NamedTuple):
-    """Neurons z and initial outputs F with the weights of their average."""
+    """Neurons and initial outputs as independent numbers s and ξ, and weights of their average."""
 
-    z: Float[np.ndarray, "nodes points"]
-    F: Float[np.ndarray, "nodes points"]
+    s: Float[np.ndarray, "nodes sources"]
+    xi: Float[np.ndarray, "nodes fields"]
     weights: Float[np.ndarray, " nodes"]
+
+
+class Maps(NamedTuple):
+    """Matrices with z = sources · s and F = fields · ξ."""
+
+    sources: Float[np.ndarray, "points sources"]
+    fields: Float[np.ndarray, "points fields"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +62,12 @@ class Engine:
     of: Problem
     times: Float[np.ndarray, " times"]
     grid: Panels
+    maps: Maps
     dtype: np.dtype
+
+    @cached_property
+    def _maps(self):
+        return jax.tree.map(jnp.asarray, tuple(self.maps))
 
     @cached_property
     def _shared(self):
@@ -55,6 +76,11 @@ class Engine:
     @cached_property
     def _nodes(self):
         return nodes(self.grid, self.dtype)
+
+    @cached_property
+    def _exact(self):
+        kind = np.dtype(float)
+        return constants(self.of, kind), nodes(self.grid, kind)
 
     @cached_property
     def _propagators(self) -> np.ndarray:
@@ -66,10 +92,11 @@ class Engine:
         for draw in draws:
             sums = accumulate(
                 sums,
-                jnp.full(len(draw.z), a),
-                jnp.asarray(draw.z),
-                jnp.asarray(draw.F),
+                jnp.full(len(draw.s), a),
+                jnp.asarray(draw.s),
+                jnp.asarray(draw.xi),
                 jnp.asarray(draw.weights),
+                self._maps,
                 self._shared,
                 self._nodes,
                 program=program,
@@ -77,23 +104,14 @@ class Engine:
                 scale=self.of.scale,
                 bias_variance=self.of.bias_variance,
             )
-        return self._finish({name: np.asarray(v, dtype=float) for name, v in sums.items()})
+        return self._finish(sums)
 
-    def _finish(self, sums: dict[str, np.ndarray]) -> Terms:
-        mean = self.respond(sums["mean"])
-        crossed = self.respond(sums["F"] + sums["h"] if "h" in sums else sums["F"])
-        covariance = self.symmetrized(crossed)
+    def _finish(self, sums: Sums) -> Terms:
+        crossed = sums["F"] + sums["h"] if "h" in sums else sums["F"]
+        forcing = jnp.concatenate([sums["mean"][:, :, None], crossed], 2).astype(float)
+        rows = np.asarray(responses(*self._exact, forcing))[self.grid.ends]
+        product = np.asarray(jnp.asarray(self._propagators) @ rows[:, 1:])
+        covariance = product + np.swapaxes(product, 1, 2)
         if "g" in sums:
-            covariance = covariance + sums["g"][self.grid.ends]
-        return Terms(mean, covariance)
-
-    def respond(self, forcing: Float[np.ndarray, "panels stages *rest points"]) -> np.ndarray:
-        """Resp of a forcing at the requested times."""
-        return self.of.back(self.grid.respond(self.of.rotate(forcing))[self.grid.ends, -1])
-
-    def symmetrized(
-        self, crossed: Float[np.ndarray, "times points points"]
-    ) -> Float[np.ndarray, "times points points"]:
-        """A_t X + (A_t X)ᵀ."""
-        product = self._propagators @ crossed
-        return product + np.swapaxes(product, 1, 2)
+            covariance = covariance + np.asarray(sums["g"], float)[self.grid.ends]
+        return Terms(rows[:, 0], covariance)

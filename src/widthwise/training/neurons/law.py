@@ -8,7 +8,7 @@ Order 0 is the linear flow of the infinitely wide network. The dense expansion n
 of a neuron's output, tangent kernel and their derivatives: tensors with four indices. Here every
 sampled neuron is instead expanded along its own motion in the mean field's residuals
 (:mod:`.jets`), at a cost of a few matrix products per neuron, for all points and times at once;
-what is odd in a readout weight, order n^{-1/2} included, comes from three tensors with three indices
+what is odd in a readout weight, order n^{-1/2} included, comes from three tensors of three indices
 (:mod:`.skewed`). Exact are the kernels and the algebra; the time grid is good to a relative 1e-4 or
 better; the rest is Monte Carlo, and every coefficient has its standard error.
 """
@@ -147,7 +147,7 @@ def scalable_law(
         return law
     seeds = np.random.SeedSequence(np.ravel(jax.random.key_data(key)).tolist()).spawn(2)
     later, sampler, kind = moments[positive], Sampler(of), np.dtype(precision)
-    engine = Engine(of, later, of.panels(later, **_GRID), kind)
+    engine = Engine(of, later, of.panels(later, **_GRID), sampler.maps, kind)
     average = Average(engine, sampler, replicates, most, memory, progress)
     even = average.even(seeds[0], tolerance, cubic)
     _warn_of_disagreement(even.disagreement)

@@ -79,7 +79,7 @@ def _at(
     for child in children:
         stream = sampler.stream(child)
         draws = ((stream.draw(size)[0], np.full(size, 1 / count)) for _ in range(count // size))
-        tensors = odd_tensors(of, draws, skewed.dtype)
+        tensors = odd_tensors(of, sampler.maps.sources, draws, skewed.dtype)
         halves.append(skewed.half_order(skewed.fields(tensors)))
         if before is None:
             before = tensors

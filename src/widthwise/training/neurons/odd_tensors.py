@@ -35,15 +35,17 @@ class OddTensors(NamedTuple):
 
 def odd_tensors(
     of: Problem,
-    draws: Iterable[tuple[Float[np.ndarray, "nodes points"], Float[np.ndarray, " nodes"]]],
+    sources: Float[np.ndarray, "points sources"],
+    draws: Iterable[tuple[Float[np.ndarray, "nodes sources"], Float[np.ndarray, " nodes"]]],
     dtype: np.dtype,
 ) -> OddTensors:
-    """The tensors averaged over weighted neurons (z, weights)."""
+    """The tensors averaged over weighted neurons: z = sources · s, draws of (s, weights)."""
     sums = None
-    for z, weights in draws:
+    for s, weights in draws:
         sums = _accumulate(
             sums,
-            jnp.asarray(z),
+            jnp.asarray(s),
+            jnp.asarray(sources),
             jnp.asarray(weights),
             train=of.train,
             derivatives=of.derivatives[:3],
@@ -64,9 +66,10 @@ def odd_tensors(
 
 @partial(jax.jit, static_argnames=("train", "derivatives", "dtype"))
 def _accumulate(
-    sums, z, weights, *, train: int, derivatives: tuple[Callable, ...], dtype: np.dtype
+    sums, s, sources, weights, *, train: int, derivatives: tuple[Callable, ...], dtype: np.dtype
 ):
-    d0, d1, d2 = ((f(z)).astype(dtype) for f in derivatives)
+    z = s @ sources.T
+    d0, d1, d2 = (f(z).astype(dtype) for f in derivatives)
     t0, t1, t2 = d0[:, :train], d1[:, :train], d2[:, :train]
     w = weights.astype(dtype)[:, None]
 

@@ -96,13 +96,18 @@ def nodes(grid: Panels, dtype: np.dtype) -> Nodes:
     return Nodes(*(jnp.asarray(v, dtype) for v in tables))
 
 
-@partial(jax.jit, static_argnames=("program", "derivatives", "scale", "bias_variance"))
+@partial(
+    jax.jit,
+    static_argnames=("program", "derivatives", "scale", "bias_variance"),
+    compiler_options={"xla_cpu_multi_thread_eigen": False},
+)
 def accumulate(
     total: Sums,
     a: Float[jax.Array, " half"],
-    z: Float[jax.Array, "half points"],
-    F: Float[jax.Array, "half points"],
+    s: Float[jax.Array, "half sources"],
+    xi: Float[jax.Array, "half fields"],
     weights: Float[jax.Array, " half"],
+    maps: tuple[Float[jax.Array, "points sources"], Float[jax.Array, "points fields"]],
     shared: Constants,
     grid: Nodes,
     *,
@@ -111,7 +116,11 @@ def accumulate(
     scale: float,
     bias_variance: float,
 ) -> Sums:
-    """``total`` plus the weighted sums over a batch of neurons, each with +F and with −F."""
+    """``total`` plus the weighted sums over a batch of neurons, each with +F and with −F.
+
+    The maps take the numbers s and ξ to z and F.
+    """
+    z, F = s @ maps[0].T, xi @ maps[1].T
     batch = _batch(a, z, F, weights, shared, derivatives, scale)
 
     def one(carry: Carry, panel: Nodes) -> tuple[Carry, Sums]:
@@ -178,6 +187,21 @@ def _respond(shared: Constants, panel: Nodes, clock: Clock, H: jax.Array) -> jax
     test = right[..., m:] - driven
     clock.keep("response", jnp.concatenate([train[-1], test[-1]], -1) - turned[-1])
     return jnp.concatenate([train @ shared.Q.T, test], -1)
+
+
+@partial(jax.jit, compiler_options={"xla_cpu_multi_thread_eigen": False})
+def responses(
+    shared: Constants, grid: Nodes, forcing: Float[jax.Array, "panels stages rows points"]
+) -> Float[jax.Array, "panels rows points"]:
+    """Resp of forcings, each a row, at the end of every panel."""
+
+    def one(carry: Carry, panel: tuple[Nodes, jax.Array]) -> tuple[Carry, jax.Array]:
+        clock = Clock(panel[0].integrals, carry)
+        g = _respond(shared, panel[0], clock, panel[1])
+        return clock.end, g[-1]
+
+    start = {"response": jnp.zeros(forcing.shape[2:], forcing.dtype)}
+    return jax.lax.scan(one, start, (grid, forcing))[1]
 
 
 def _halves(v: jax.Array) -> tuple[jax.Array, jax.Array]:

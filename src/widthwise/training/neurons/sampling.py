@@ -18,10 +18,12 @@ from scipy.special import ndtri
 from scipy.stats import qmc
 
 from widthwise.limit.first_layer.sobol import quantile
+from widthwise.training.neurons.engine import Maps
 from widthwise.training.neurons.problem import Problem
 
 _SOURCES, _FIELDS = 200, 24
 _EDGE = 1e-12
+_ROUNDING = 1e-14
 
 
 def readout_atoms(fourth_moment: float) -> list[tuple[float, float]]:
@@ -33,46 +35,32 @@ def readout_atoms(fourth_moment: float) -> list[tuple[float, float]]:
 
 @dataclass(frozen=True, eq=False)
 class Sampler:
-    """Maps of uniform points to neurons and initial outputs."""
+    """Uniform points as numbers s and ξ, and the matrices that make z and F of them."""
 
     of: Problem
 
     @cached_property
-    def _sources(self) -> np.ndarray:
-        """A; Gaussian sources rotated to the principal directions of the points."""
-        A, laws = self.of.sources.coefficients, self.of.sources.laws
-        if not self.of.sources.gaussian:
-            return A
-        left, scales, _ = np.linalg.svd(A, full_matrices=False)
-        return left * scales if len(laws) else A
-
-    @cached_property
-    def _fields(self) -> np.ndarray:
+    def maps(self) -> Maps:
+        """A and √μ_j e_j; Gaussian sources are turned to the principal directions of the points."""
+        A = self.of.sources.coefficients
+        if self.of.sources.gaussian and A.shape[1]:
+            left, scales, _ = np.linalg.svd(A, full_matrices=False)
+            A = left * scales
         values, vectors = np.linalg.eigh(self.of.flow.nngp)
-        kept = values > values[-1] * 1e-14
-        return (vectors * np.sqrt(np.where(kept, values, 0.0)))[:, ::-1][:, : max(kept.sum(), 1)]
+        kept = max(1, int((values > values[-1] * _ROUNDING).sum()))
+        fields = (vectors * np.sqrt(np.maximum(values, 0.0)))[:, ::-1][:, :kept]
+        return Maps(A, fields)
 
     @property
     def dimensions(self) -> tuple[int, int]:
-        """How many directions of s and of ξ are Sobol points."""
-        return (
-            min(self._sources.shape[1], _SOURCES),
-            min(self._fields.shape[1], _FIELDS),
-        )
+        """How many of s and of ξ are Sobol points."""
+        sources, fields = self.maps
+        return min(sources.shape[1], _SOURCES), min(fields.shape[1], _FIELDS)
 
     def stream(self, seed: np.random.SeedSequence) -> "Stream":
         sobol, plain = seed.spawn(2)
         engine = qmc.Sobol(sum(self.dimensions), rng=np.random.default_rng(sobol))
         return Stream(self, engine, np.random.default_rng(plain))
-
-    def neurons(self, u: Float[np.ndarray, "nodes q"]) -> Float[np.ndarray, "nodes points"]:
-        A, laws = self._sources, self.of.sources.laws
-        if self.of.sources.gaussian:
-            return ndtri(u) @ A.T
-        return np.stack([quantile(law)(u[:, j]) for j, law in enumerate(laws)], 1) @ A.T
-
-    def fields(self, xi: Float[np.ndarray, "nodes q"]) -> Float[np.ndarray, "nodes points"]:
-        return xi @ self._fields.T
 
 
 @dataclass
@@ -85,12 +73,16 @@ class Stream:
 
     def draw(
         self, count: int
-    ) -> tuple[Float[np.ndarray, "count points"], Float[np.ndarray, "count points"]]:
-        """The next z and F."""
-        sampler = self.sampler
-        few, leading = sampler.dimensions
+    ) -> tuple[Float[np.ndarray, "count sources"], Float[np.ndarray, "count fields"]]:
+        """The next s and ξ."""
+        (few, leading), maps = self.sampler.dimensions, self.sampler.maps
         u = np.clip(self.engine.random(count), _EDGE, 1 - _EDGE)
-        rest = self.plain.random((count, sampler._sources.shape[1] - few))
-        xi = self.plain.standard_normal((count, sampler._fields.shape[1] - leading))
-        z = sampler.neurons(np.concatenate([u[:, :few], np.clip(rest, _EDGE, 1 - _EDGE)], 1))
-        return z, sampler.fields(np.concatenate([ndtri(u[:, few:]), xi], 1))
+        rest = self.plain.random((count, maps.sources.shape[1] - few))
+        s = np.concatenate([u[:, :few], np.clip(rest, _EDGE, 1 - _EDGE)], 1)
+        sources = self.sampler.of.sources
+        if sources.gaussian:
+            s = ndtri(s)
+        else:
+            s = np.stack([quantile(law)(s[:, j]) for j, law in enumerate(sources.laws)], 1)
+        xi = self.plain.standard_normal((count, maps.fields.shape[1] - leading))
+        return s, np.concatenate([ndtri(u[:, few:]), xi], 1)
