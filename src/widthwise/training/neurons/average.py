@@ -224,16 +224,19 @@ def _compared(cubics: dict[str, list[Part]]) -> tuple[dict[str, float], float | 
 
 
 def _combined(parts: list[tuple[Part, float]]) -> Estimate:
-    """The weighted sum of the parts; replicates are independent, and so are parts."""
-    copies = [
-        sum_of([part.estimates()[r].scaled(weight) for part, weight in parts])
-        for r in range(len(parts[0][0].sums))
+    """The weighted sum of the independent parts."""
+    estimates = [of_copies(part.estimates()) for part, _ in parts]
+    weights = [weight for _, weight in parts]
+    values, errors = zip(*estimates, strict=True)
+    columns = [
+        sum(weight * v for weight, v in zip(weights, column, strict=True))
+        for column in zip(*values, strict=True)
     ]
-    return of_copies(copies)
-
-
-def sum_of(terms: list[Terms]) -> Terms:
-    return Terms(sum(t.mean for t in terms), sum(t.covariance for t in terms))  # pyright: ignore[reportArgumentType]
+    squares = [
+        sum((weight * e) ** 2 for weight, e in zip(weights, column, strict=True))
+        for column in zip(*errors, strict=True)
+    ]
+    return Estimate(Terms(*map(np.asarray, columns)), Terms(*map(np.sqrt, squares)))
 
 
 def of_copies(copies: list[Terms]) -> Estimate:

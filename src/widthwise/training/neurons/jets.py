@@ -28,7 +28,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
-Rows: TypeAlias = Float[jax.Array, "stages neurons rows"]
+Rows: TypeAlias = Float[jax.Array, "stages neurons _"]
 Carry: TypeAlias = dict[str, jax.Array]
 
 

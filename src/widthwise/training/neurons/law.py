@@ -28,7 +28,7 @@ from widthwise.model.architecture import MLP, require_network
 from widthwise.training.neurons.average import Average, Cubic, Estimate, Progress
 from widthwise.training.neurons.engine import Engine
 from widthwise.training.neurons.odd import odd, vanishes
-from widthwise.training.neurons.problem import Problem, problem
+from widthwise.training.neurons.problem import Problem, problem, unavailable
 from widthwise.training.neurons.sampling import Sampler
 from widthwise.training.neurons.skewed import Skewed
 
@@ -133,6 +133,9 @@ def scalable_law(
         raise ValueError(f"cubic must be 'auto', 'plain' or 'by_parts', got {cubic!r}")
     if precision not in ("float32", "float64"):
         raise ValueError(f"precision must be 'float32' or 'float64', got {precision!r}")
+    reason = unavailable(net)
+    if reason:
+        raise ValueError(reason)
     moments = _times(times)
     flow = flow or linear_flow(net, x_train, y_train, x_test)
     of = problem(net, flow, _points(x_train, x_test, flow))

@@ -115,14 +115,7 @@ class Problem:
 
 
 def problem(net: MLP, flow: LinearFlow, x: Float[np.ndarray, "points inputs"]) -> Problem:
-    """The problem of a network and its linear flow.
-
-    Raises:
-        ValueError: where the expansion does not hold or is not available, with the reason.
-    """
-    reason = unavailable(net)
-    if reason:
-        raise ValueError(reason)
+    """The problem of a network for which the law is available, and its linear flow."""
     net = net.at_width(math.inf, x.shape[1])
     return Problem(net, flow, project(net, x))
 

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-_EPSILON = 0.01 * np.array([-3, -2, -1, 1, 2, 3])
+_EPSILON = 0.004 * np.array([-4, -3, -2, -1, 1, 2, 3, 4])
 
 
 def cubature(d):
@@ -45,7 +45,7 @@ class Particles:
     features: np.ndarray
     y: np.ndarray
 
-    def outputs(self, times, nu, bias, epsilon, steps=60):
+    def outputs(self, times, nu, bias, epsilon, steps=80):
         """f at the times for one ν, output bias and ε."""
         x, m = jnp.asarray(self.features), len(self.y)
 

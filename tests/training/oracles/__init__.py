@@ -1,0 +1,1 @@
+"""Independent ways to numbers of the training chapter."""
