@@ -1,10 +1,9 @@
-"""Series in n^{-1/2}, set partitions, cumulants from moments, divided differences."""
+"""Series in n^{-1/2}, set partitions, cumulants from moments."""
 
 import mpmath
 import numpy as np
 import pytest
 
-from widthwise.algebra.divided import divided_differences
 from widthwise.algebra.partitions import (
     joint_cumulant,
     mobius,
@@ -92,32 +91,6 @@ def test_noise_is_not_the_smallest_term():
     series = Series([1.0, 1e-17, 2.0, -1e-16, 3.0], [1e-15] * 5)
     assert series.optimal_order(100) == 4
     assert series.optimal(100).error == pytest.approx(3e-4, rel=1e-6)
-
-
-NODES = [
-    (0.0, 0.0, 0.0),
-    (0.14, 0.61, 2.7, 2.7 + 1e-9),
-    (0.0, 1e-8, 40.0),
-    (3.0,),
-    (1.0, 2.0, 3.0, 1.0, 2.0),
-]
-
-
-@pytest.mark.parametrize("nodes", NODES)
-@pytest.mark.parametrize("t", [0.0, 0.3, 7.0, 100.0])
-def test_divided_differences_against_fifty_digits(nodes, t):
-    """The Hermite–Genocchi recursion at 50 digits, coincident nodes parted by 1e-20."""
-    with mpmath.workdps(120):
-        parted = [mpmath.mpf(x) + mpmath.mpf(10) ** -20 * i for i, x in enumerate(nodes)]
-        column = [mpmath.exp(-mpmath.mpf(t) * x) for x in parted]
-        for level in range(1, len(parted)):
-            column = [
-                (column[i + 1] - column[i]) / (parted[i + level] - parted[i])
-                for i in range(len(column) - 1)
-            ]
-        exact = float(column[0])
-    value = float(divided_differences(t, np.array(nodes)))
-    assert value == pytest.approx(exact, rel=1e-12, abs=1e-300)
 
 
 def test_diagnosis_of_a_sum_taken_too_far():

@@ -81,13 +81,21 @@ class Neurons:
         return Estimate(copies.mean(0), spread + _standard_error(copies))
 
     def copies(
-        self, total: Total, work: float, sampling: Sampling
+        self,
+        total: Total,
+        work: float,
+        sampling: Sampling,
+        *,
+        aim: float = _AIM,
+        most_work: float = _MOST_WORK,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Independent estimates of E f(h) on a leading axis, and an error that all of them share.
 
-        One estimate if it comes from a rule, 16 without any shared error if they are random.
+        One estimate if it comes from a rule, 16 without any shared error if they are random. A rule
+        is refined until its error is ``aim`` times the largest entry, or one finer would take more
+        than ``most_work`` multiplications.
         """
-        found = self._by_rules(total, work)
+        found = self._by_rules(total, work, aim, most_work)
         if found is not None and _relative(*found) <= _RULE_IS_BETTER:
             return found.value[None], found.error
         random = self._by_random_points(total, sampling)
@@ -95,10 +103,10 @@ class Neurons:
             return random, np.zeros(random.shape[1:])
         return found.value[None], found.error
 
-    def _by_rules(self, total: Total, work: float) -> Estimate | None:
+    def _by_rules(self, total: Total, work: float, aim: float, most_work: float) -> Estimate | None:
         before, estimate, last = None, None, np.inf
         power = 1.0 if self.activation.kinks else 1.5
-        most = min(_MOST_WORK / work, _MOST_NUMBERS / len(self.projection.coefficients))
+        most = min(most_work / work, _MOST_NUMBERS / len(self.projection.coefficients))
         for rule in self._rules():
             if len(rule.weights) > most:
                 break
@@ -112,7 +120,7 @@ class Neurons:
                 left = float(gaussian.remaining(np.asarray(gap), last, power))
                 share = left / gap if gap else 0.0
                 estimate = Estimate(value, share * difference + 1e-15 * np.abs(value))
-                if left <= _AIM:
+                if left <= aim:
                     break
                 last = gap
             before = value

@@ -1,0 +1,50 @@
+"""Networks whose law of training is not available, refused with the reason."""
+
+import numpy as np
+
+from widthwise.algebra.taylor import differentiates
+from widthwise.limit.first_layer.projection import Projection
+from widthwise.limit.layer import require_moments
+from widthwise.model import activations
+from widthwise.model.architecture import MLP
+from widthwise.model.laws import Gaussian
+
+
+def require_conditions(net: MLP) -> None:
+    """Raise ``ValueError``, with the reason, for a network whose blocks are not available."""
+    if net.activation.kinks:
+        raise ValueError(
+            f"the training law needs a smooth activation, got {net.activation.name} with kinks at "
+            f"{net.activation.kinks}: its O3 and O4, the derivatives of the tangent kernel, do not "
+            "describe how it trains; take a smooth activation (softplus, gelu), or simulate"
+        )
+    if net.parametrization != "ntk":
+        raise ValueError(
+            "the training law needs parametrization='ntk', got 'standard': at its fixed learning "
+            "rates only the readout trains in the limit; use the NTK parametrization, or simulate"
+        )
+    bias = net.bias_law[-1]
+    if net.has_bias(net.depth) and net.bias_scaling == "constant" and bias != Gaussian():
+        raise ValueError(
+            f"an output bias of law {bias.name} makes the outputs of infinitely wide networks "
+            "non-Gaussian; take a Gaussian output bias, bias_scaling='fan_in', or none"
+        )
+    readout = net.weight_law[-1]
+    if readout.highest_moment < 4:
+        raise ValueError(
+            f"the covariance of the tangent kernel needs the fourth moment of the readout law; "
+            f"{readout.name} has moments up to order {readout.highest_moment:g} only"
+        )
+    require_moments(net, 0, 4)
+
+
+def require_smooth(net: MLP, projection: Projection) -> None:
+    """Raise ``ValueError`` if φ seems to have a kink that was not declared."""
+    if activations.catalogued(net.activation):
+        return
+    std = float(np.sqrt(np.diag(projection.covariance).max()))
+    if std and not differentiates(net.activation.function, min(std, 3.0), 3):
+        raise ValueError(
+            f"activation {net.activation.name!r} seems to have a kink: its derivatives up to the "
+            "third do not integrate to what its values say; the training law needs a smooth one"
+        )

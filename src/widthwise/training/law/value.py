@@ -1,0 +1,255 @@
+r"""The law of the outputs of networks of width n during training, as series in n^{−1/2}.
+
+Mean, covariance and higher joint cumulants of f_t at train and test points over initializations,
+
+    κ(f_t(x₁), …, f_t(x_k)) = c₀ + c₁ n^{−1/2} + c₂ n^{−1} + O(n^{−3/2}),
+
+complete through 1/n. c₀ is the linear flow of the limit, Gaussian; for symmetric readout laws c₁ is
+0 and the next term is O(1/n²); for skewed laws mean, covariance and third cumulant move at
+n^{−1/2}. At 1/n all cumulants up to the fourth change, those above do not.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float
+
+from widthwise import _checks as checks
+from widthwise.training.blocks.value import Blocks
+from widthwise.training.dynamics import GradientFlow
+from widthwise.training.law.engine import Engine
+from widthwise.training.law.reliability import Reliability, reliability
+from widthwise.training.solution_map import SolutionMap
+
+_DRAWS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class LawErrors:
+    """Estimated absolute errors of coefficients, shaped like them."""
+
+    mean: Float[np.ndarray, "orders times points outputs"]
+    covariance: Float[np.ndarray, "..."]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class TrainingLaw:
+    """The law of the outputs of all networks during gradient flow; see :func:`training_law`.
+
+    Args:
+        solution: the solution map about Θ_∞.
+        blocks: joint statistics at initialization.
+        dynamics: gradient flow and its times.
+        order: highest power of n^{−1/2}.
+    """
+
+    solution: SolutionMap
+    blocks: Blocks
+    dynamics: GradientFlow
+    order: int
+
+    @property
+    def times(self) -> Float[np.ndarray, " times"]:
+        """The times at which the law is known."""
+        return self.dynamics.times
+
+    @property
+    def outputs(self) -> int:
+        """Components of the network's output."""
+        return self.blocks.outputs
+
+    @property
+    def points(self) -> int:
+        """Train and test points together."""
+        return len(self.solution.ntk) // self.outputs
+
+    @property
+    def engine(self) -> str:
+        """Which engine computed the statistics at initialization, and how."""
+        return self.blocks.engine
+
+    def __repr__(self) -> str:
+        return (
+            f"TrainingLaw({self.solution.train // self.outputs} train and "
+            f"{self.points - self.solution.train // self.outputs} test points, outputs="
+            f"{self.outputs}, times={self.times.tolist()}, order={self.order}; {self.engine})"
+        )
+
+    @cached_property
+    def _engine(self) -> Engine:
+        return Engine(self.solution, self.blocks, self.dynamics, self.order)
+
+    # coefficients -------------------------------------------------------------------------------
+
+    @cached_property
+    def mean_coefficients(self) -> Float[np.ndarray, "orders times points outputs"]:
+        """Coefficients of n^{−j/2}, j = 0 … order, of the mean."""
+        return self._shaped(self._engine.cumulants(1), 1)
+
+    @cached_property
+    def covariance_coefficients(self) -> Float[np.ndarray, "..."]:
+        """Coefficients of n^{−j/2} of the covariance, with the shape of :meth:`covariance`."""
+        return self._shaped(self._engine.cumulants(2), 2)
+
+    def coefficients(
+        self, points: Sequence[int], components: Sequence[int] | None = None
+    ) -> Float[np.ndarray, "orders times"]:
+        """Coefficients of n^{−j/2} of one joint cumulant at every time.
+
+        Args:
+            points: rows, train points first, one per variable and repeated as needed: (0, 0, 3).
+            components: an output component for each; all 0 by default.
+
+        Raises:
+            ValueError: for rows or components that do not exist, or more than four variables, whose
+                cumulants are smaller than 1/n.
+        """
+        rows = checks.indices(points, "points")
+        parts = (0,) * len(rows) if components is None else checks.indices(components, "components")
+        if not rows or not all(0 <= row < self.points for row in rows):
+            raise ValueError(
+                f"points must name at least one point, 0 to {self.points - 1} (train points "
+                f"first), got {points!r}"
+            )
+        if len(parts) != len(rows) or not all(0 <= part < self.outputs for part in parts):
+            raise ValueError(
+                f"components must give one output component (0 to {self.outputs - 1}) per entry "
+                f"of points ({len(rows)}), got {components!r}"
+            )
+        if len(rows) > 4:
+            raise ValueError(
+                f"cumulants of more than four outputs are smaller than 1/n, got {len(rows)} points"
+            )
+        flat = tuple(r * self.outputs + c for r, c in zip(rows, parts, strict=True))
+        return self._engine.cumulant(flat)
+
+    def _shaped(self, array: np.ndarray, degree: int) -> np.ndarray:
+        each = (self.points, self.outputs)
+        if degree == 2 and self.outputs == 1:
+            each = (self.points,)
+        return array.reshape(*array.shape[:2], *each * degree)
+
+    # at a width ---------------------------------------------------------------------------------
+
+    def mean(
+        self, width: float, order: int | None = None
+    ) -> Float[np.ndarray, "times points outputs"]:
+        """E f_t at width n.
+
+        Args:
+            width: n.
+            order: highest power of n^{−1/2} kept; by default all.
+        """
+        return self._summed(self.mean_coefficients, width, order)
+
+    def covariance(self, width: float, order: int | None = None) -> Float[np.ndarray, "..."]:
+        """Cov f_t at width n.
+
+        Args:
+            width: n.
+            order: highest power of n^{−1/2} kept; by default all.
+
+        Returns:
+            (times, points, points) for one output; (times, points, outputs, points, outputs) for
+            several, which are correlated at 1/n.
+        """
+        return self._summed(self.covariance_coefficients, width, order)
+
+    def cumulant(
+        self,
+        points: Sequence[int],
+        time: float,
+        width: float,
+        order: int | None = None,
+        *,
+        components: Sequence[int] | None = None,
+    ) -> float:
+        """One joint cumulant of up to four outputs at one of the times.
+
+        Args:
+            points: rows, train points first, one per variable: (0, 0, 3).
+            time: one of ``times``.
+            width: n.
+            order: highest power of n^{−1/2} kept; by default all.
+            components: an output component for each variable; all 0 by default.
+
+        Raises:
+            ValueError: for a time the law was not computed at, or wrong points or components.
+        """
+        found = np.flatnonzero(self.times == time)
+        if not len(found):
+            raise ValueError(
+                f"time must be one of {self.times.tolist()}, got {time!r}; give the times to "
+                "training_law"
+            )
+        coefficients = self.coefficients(points, components)[:, found[0]]
+        return float(self._summed(coefficients, width, order))
+
+    def _summed(self, coefficients: np.ndarray, width: float, order: int | None) -> np.ndarray:
+        n, kept = checks.width(width), self.order if order is None else checks.order(order)
+        if kept > self.order:
+            raise ValueError(
+                f"order must be at most {self.order}, the order of this law, got {order!r}"
+            )
+        powers = float(n) ** (-0.5 * np.arange(kept + 1))
+        return np.tensordot(powers, coefficients[: kept + 1], 1)
+
+    # how good it is -----------------------------------------------------------------------------
+
+    @cached_property
+    def errors(self) -> LawErrors:
+        """Errors of the coefficients of mean and covariance that come from the blocks.
+
+        Standard errors over replicates where the blocks were averaged over random points, else what
+        the estimated errors of the blocks and limit kernels amount to. What the series leaves out
+        is not in them: see :meth:`reliability`.
+        """
+        parts = [self._spread(name) for name in ("mean_coefficients", "covariance_coefficients")]
+        return LawErrors(*parts)
+
+    def _spread(self, name: str) -> np.ndarray:
+        """The error of one of the arrays of coefficients."""
+        replicates = self.blocks.replicates or tuple(map(self._perturbed, range(_DRAWS)))
+        own = getattr(self, name)
+        others = np.array([getattr(replace(self, blocks=b), name) for b in replicates])
+        if len(self.blocks.replicates) > 1:
+            error = others.std(0, ddof=1) / np.sqrt(len(others))
+        else:
+            error = np.sqrt(((others - own) ** 2).mean(0))
+        limits = np.array([getattr(law, name)[0] for law in self._other_limits])
+        error[0] = np.sqrt(((limits - own[0]) ** 2).mean(0))
+        return error
+
+    def _perturbed(self, seed: int) -> Blocks:
+        """The blocks with random errors of the estimated size."""
+        rng, errors = np.random.default_rng(seed), self.blocks.errors
+        values = {
+            name: value + errors.get(name, 0.0) * rng.normal(size=value.shape)
+            for name, value in self.blocks.values.items()
+        }
+        return replace(self.blocks, values=values)
+
+    @cached_property
+    def _other_limits(self) -> "list[TrainingLaw]":
+        """Laws of order 0 from limit kernels with random errors of the estimated size."""
+        laws = []
+        for seed in range(_DRAWS):
+            rows = self.blocks.nngp.shape
+            noise = np.random.default_rng(seed).normal(size=(2, *rows)) * self.blocks.kernel_error
+            nngp, ntk = (noise + np.swapaxes(noise, 1, 2)) / np.sqrt(2)
+            blocks = Blocks(self.blocks.nngp + nngp, self.blocks.ntk, {}, outputs=self.outputs)
+            kernel = self.solution.ntk + ntk[:, : self.solution.train]
+            laws.append(TrainingLaw(SolutionMap(kernel, self.solution.y), blocks, self.dynamics, 0))
+        return laws
+
+    def reliability(self, width: float) -> Reliability:
+        """How far the law can be trusted at width n: see :class:`Reliability`."""
+        return reliability(self._through_second, self.times, checks.width(width))
+
+    @cached_property
+    def _through_second(self) -> Engine:
+        if self.order == 2:
+            return self._engine
+        return Engine(self.solution, self.blocks, self.dynamics, 2)
