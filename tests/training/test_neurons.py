@@ -1,6 +1,7 @@
 """The neuron-by-neuron engine fed with all atoms of a law of neurons: no sampling error."""
 
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import pytest
@@ -60,11 +61,12 @@ class Atoms:
             np.repeat(xi[half], len(self.w), 0),
             np.outer(weights, self.w).ravel(),
         )
-        total = Terms(np.zeros((len(times), 5)), np.zeros((len(times), 5, 5)))
-        for program in (programs.pairs, cubic):
-            for a, probability in readout_atoms(of.fourth_moment):
-                total = total + engine.total(program, a, [draw]).scaled(probability)
-        return total
+        parts = [
+            engine.total(program, a, [draw]).scaled(probability)
+            for program in (programs.pairs, cubic)
+            for a, probability in readout_atoms(of.fourth_moment)
+        ]
+        return reduce(Terms.__add__, parts)
 
     def odd(self, of, times, kind="float64"):
         skewed = Skewed(of, times, of.panels(times, 8, 2.0), np.dtype(kind))
@@ -91,7 +93,7 @@ def test_all_orders_against_weighted_particles(activation, law, bias):
         features=FEATURES,
         y=Y,
     )
-    mean, covariance = particles.law(TIMES)
+    mean, covariance, variance = particles.law(TIMES)
     assert of.flow.mean(TIMES)[..., 0] == pytest.approx(mean[0], abs=1e-8)
     assert of.flow.covariance(TIMES) == pytest.approx(covariance[0], abs=1e-8)
     even, (half, products) = atoms.even(of, TIMES), atoms.odd(of, TIMES)
@@ -99,6 +101,7 @@ def test_all_orders_against_weighted_particles(activation, law, bias):
     assert half.covariance == pytest.approx(covariance[1], abs=1e-7)
     assert even.mean + products.mean == pytest.approx(mean[2], abs=1e-6)
     assert even.covariance + products.covariance == pytest.approx(covariance[2], abs=1e-6)
+    assert even.first_order + products.first_order == pytest.approx(variance, abs=1e-6)
     odd = min(np.abs(products.mean).max(), np.abs(products.covariance).max())
     assert odd > 0.05 if law is SKEWED else odd < 1e-12
 

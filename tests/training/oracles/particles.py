@@ -86,7 +86,7 @@ class Particles:
         return jnp.stack(found)
 
     def law(self, times):
-        """Coefficients (order, times, points) of the mean, (order, times, points, points)."""
+        """Coefficients of the mean (order, times, points), of the covariance, and Var f₁."""
         covariance = np.diag(self.w) - np.outer(self.w, self.w)
         values, vectors = np.linalg.eigh(covariance)
         root = (vectors * np.sqrt(np.maximum(values, 0)))[:, 1:]
@@ -123,10 +123,10 @@ class Particles:
         quadratic = (plus[1] + minus[1]) / 2 - origin[1]
         third = np.einsum("q,qtx,qty->txy", self.w, linear, quadratic)
         second = cov(0, 2) + third
-        return mean, np.stack(
-            [
-                cov(0, 0),
-                cov(0, 1) + cov(1, 0),
-                cov(1, 1) + second + np.swapaxes(second, 1, 2),
-            ]
+        first = cov(1, 1)
+        orders = (
+            cov(0, 0),
+            cov(0, 1) + cov(1, 0),
+            first + second + np.swapaxes(second, 1, 2),
         )
+        return mean, np.stack(orders), np.diagonal(first, axis1=1, axis2=2)

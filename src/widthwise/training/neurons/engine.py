@@ -28,16 +28,23 @@ from widthwise.training.neurons.programs import (
 
 
 class Terms(NamedTuple):
-    """Contributions to a coefficient of the mean and of the covariance at the requested times."""
+    """Contributions to a coefficient at the requested times.
+
+    Args:
+        mean: to that of the mean.
+        covariance: to that of the covariance.
+        first_order: to Var f₁, the part of the variance that the first deviation makes alone.
+    """
 
     mean: Float[np.ndarray, "times points"]
     covariance: Float[np.ndarray, "times points points"]
+    first_order: Float[np.ndarray, "times points"]
 
     def __add__(self, other: "Terms") -> "Terms":  # pyright: ignore[reportIncompatibleMethodOverride]
-        return Terms(self.mean + other.mean, self.covariance + other.covariance)
+        return Terms(*(one + two for one, two in zip(self, other, strict=True)))
 
     def scaled(self, factor: float) -> "Terms":
-        return Terms(factor * self.mean, factor * self.covariance)
+        return Terms(*(factor * part for part in self))
 
 
 class Draw(NamedTuple):
@@ -112,6 +119,9 @@ class Engine:
         rows = np.asarray(responses(*self._exact, forcing))[self.grid.ends]
         product = np.asarray(jnp.asarray(self._propagators) @ rows[:, 1:])
         covariance = product + np.swapaxes(product, 1, 2)
+        first_order = np.zeros_like(rows[:, 0])
         if "g" in sums:
-            covariance = covariance + np.asarray(sums["g"], float)[self.grid.ends]
-        return Terms(rows[:, 0], covariance)
+            square = np.asarray(sums["g"], float)[self.grid.ends]
+            covariance = covariance + square
+            first_order = np.diagonal(square, axis1=1, axis2=2)
+        return Terms(rows[:, 0], covariance, first_order)

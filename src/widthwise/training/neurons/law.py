@@ -27,6 +27,7 @@ from widthwise.limit.flow import LinearFlow, linear_flow
 from widthwise.model.architecture import MLP, require_network
 from widthwise.training.neurons.average import Average, Cubic, Estimate, Progress
 from widthwise.training.neurons.engine import Engine
+from widthwise.training.neurons.fluctuation import kernel_fluctuation
 from widthwise.training.neurons.odd import odd, vanishes
 from widthwise.training.neurons.problem import Problem, problem, unavailable
 from widthwise.training.neurons.sampling import Sampler
@@ -52,6 +53,9 @@ class ScalableLaw:
             ``None`` where only one form exists.
         cubic: the form of the cubic term that was sampled.
         neurons: how many neurons were followed through training.
+        first_order: Var f₁, the coefficient of 1/n of the mean square of the first deviation
+            from the linear flow about its mean.
+        kernel_fluctuation: n E‖(Θ_n(0) − Θ)q‖² for the eigenvectors q of Θ (train,).
         displacement: ‖δ‖², mean square movement of the outputs in the norm of the tangent kernel's
             space, at the times; the expansion is good where ‖δ‖²/n is small.
     """
@@ -65,6 +69,8 @@ class ScalableLaw:
     disagreement: float | None
     cubic: str
     neurons: int
+    first_order: Float[np.ndarray, "times points"]
+    kernel_fluctuation: Float[np.ndarray, " train"]
     displacement: Float[np.ndarray, " times"]
 
 
@@ -208,6 +214,8 @@ def _at_order_zero(of: Problem, times: np.ndarray) -> ScalableLaw:
         None,
         "none",
         0,
+        np.zeros((T, p)),
+        kernel_fluctuation(of, Sampler(of)) / of.net.ratios[0],
         weight @ start,
     )
 
@@ -221,6 +229,7 @@ def _add(law: ScalableLaw, order: int, at: np.ndarray, estimate: Estimate, ratio
     ):
         total[order, at] += factor * new
         error[order, at] = np.hypot(error[order, at], factor * new_error)
+    law.first_order[at] += factor * value.first_order
 
 
 def _warn_of_disagreement(z: float | None) -> None:

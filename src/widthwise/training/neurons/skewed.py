@@ -108,7 +108,7 @@ class Skewed:
         """The coefficients of n^{-1/2}."""
         at = self.grid.ends
         mean = self.of.back(np.asarray(fields.mean[at, -1], float))
-        return Terms(mean, self._with_outputs(fields.outputs[at, -1]))
+        return Terms(mean, self._with_outputs(fields.outputs[at, -1]), np.zeros_like(mean))
 
     def products(self, outer: OddTensors, inner: OddTensors) -> Terms:
         """The odd part of the coefficients of 1/n, from tensors of independent neurons."""
@@ -121,7 +121,11 @@ class Skewed:
         ]
         covariance = self._with_outputs(np.concatenate(crossed, 1))
         squares = self._back(self._linear_square(first, second) + self._pair_square(outer, inner))
-        return Terms(self.of.back(np.asarray(mean[at, -1], float)), covariance + squares)
+        return Terms(
+            self.of.back(np.asarray(mean[at, -1], float)),
+            covariance + squares,
+            np.diagonal(squares, axis1=1, axis2=2),
+        )
 
     def _mean_rate(self, outer: OddTensors, inner: Fields) -> np.ndarray:
         T, N, _ = outer
