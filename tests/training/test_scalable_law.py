@@ -174,3 +174,28 @@ def test_forms_that_disagree_are_reported(monkeypatch):
         warnings.simplefilter("always")
         scalable_law(NET, X, Y, X_TEST, [0.5], key=KEY, most=1)
     assert any("differ by" in str(w.message) for w in caught)
+
+
+@pytest.mark.slow
+def test_trained_networks_on_diabetes():
+    """Paired with the linear flow from the same initial outputs, whose law is known exactly."""
+    data = pytest.importorskip("sklearn.datasets").load_diabetes()
+    x = data.data[:80] * len(data.data) ** 0.5
+    y = ((data.target - data.target.mean()) / data.target.std())[:60]
+    net, n, members, t = ww.MLP(1, "erf", (1.5, 1.0), (0.5, 0.0)), 256, 1200, np.array([0.3])
+    law = scalable_law(net, x[:60], y, x[60:], t, key=jax.random.key(0))
+    assert law.displacement[0] / n < 0.03
+    runs = ww.simulate(net, n, x[:60], y, x[60:], t, members, jax.random.key(1), tolerance=1e-5)
+    trained, linear = runs.outputs[:, 0, :, 0], law.flow.outputs(runs.initial, t)[:, 0, :, 0]
+
+    def rms_z(difference, value, error):
+        spread = difference.std(0, ddof=1) / np.sqrt(members)
+        z = (difference.mean(0) - value / n) / np.hypot(spread, error / n)
+        return np.sqrt((z**2).mean())
+
+    shift = trained - linear
+    assert 0.7 < rms_z(shift, law.mean[2, 0], law.mean_error[2, 0]) < 1.3
+    assert rms_z(shift, 0.0, 0.0) > 1.5
+    squares = (trained - trained.mean(0)) ** 2 - (linear - linear.mean(0)) ** 2
+    variance, error = (np.diag(c[2, 0]) for c in (law.covariance, law.covariance_error))
+    assert 0.7 < rms_z(squares * members / (members - 1), variance, error) < 1.3
