@@ -166,6 +166,12 @@ def test_integration_by_parts_asks_for_gaussian_neurons(law):
         scalable_law(net, X, Y, X_TEST, [1.0], key=KEY, cubic="by_parts", flow=law.flow)
 
 
+def test_tensors_of_a_skewed_law_that_do_not_fit_are_refused_at_once():
+    net, _, of = uniform_first_layer()
+    with pytest.raises(ValueError, match=r"needs tensors of three rows, .* GB for 5 points"):
+        scalable_law(net, X, Y, X_TEST, [0.4], key=KEY, flow=of.flow, memory=1e7)
+
+
 def test_forms_that_disagree_are_reported(monkeypatch):
     from widthwise.training.neurons import law as module
 

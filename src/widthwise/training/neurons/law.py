@@ -28,7 +28,7 @@ from widthwise.model.architecture import MLP, require_network
 from widthwise.training.neurons.average import Average, Cubic, Estimate, Progress
 from widthwise.training.neurons.engine import Engine
 from widthwise.training.neurons.fluctuation import kernel_fluctuation
-from widthwise.training.neurons.odd import odd, vanishes
+from widthwise.training.neurons.odd import memory_needed, odd, vanishes
 from widthwise.training.neurons.problem import Problem, problem, unavailable
 from widthwise.training.neurons.sampling import Sampler
 from widthwise.training.neurons.skewed import Skewed
@@ -157,13 +157,20 @@ def scalable_law(
     seeds = np.random.SeedSequence(np.ravel(jax.random.key_data(key)).tolist()).spawn(2)
     later, sampler, kind = moments[positive], Sampler(of), np.dtype(precision)
     engine = Engine(of, later, of.panels(later, **_GRID), sampler.maps, kind)
+    skewed = None if vanishes(of) else Skewed(of, later, of.panels(later, **_FINE_GRID), kind)
+    needed = memory_needed(of, len(later), kind) if skewed else 0.0
+    if needed > memory:
+        raise ValueError(
+            f"the skewed readout law {net.weight_law[1].name} needs tensors of three rows, "
+            f"{needed / 1e9:.1f} GB for {of.points} points and {len(later)} times, more than "
+            f"memory={memory:.2g} bytes; allow more, or take fewer points or times"
+        )
     average = Average(engine, sampler, replicates, most, memory, progress)
     even = average.even(seeds[0], tolerance, cubic)
     _warn_of_disagreement(even.disagreement)
     _add(law, 2, positive, even.estimate, of.net.ratios[0])
-    if not vanishes(of):
+    if skewed is not None:
         size = np.sqrt((even.estimate.value.mean**2).mean(-1))
-        skewed = Skewed(of, later, of.panels(later, **_FINE_GRID), kind)
         skew = odd(skewed, sampler, seeds[1], replicates, tolerance, size, most)
         _add(law, 1, positive, skew.half, of.net.ratios[0])
         _add(law, 2, positive, skew.products, of.net.ratios[0])

@@ -14,7 +14,7 @@ from widthwise.training.neurons.engine import Terms
 from widthwise.training.neurons.odd_tensors import OddTensors, odd_tensors
 from widthwise.training.neurons.problem import Problem
 from widthwise.training.neurons.sampling import Sampler
-from widthwise.training.neurons.skewed import Skewed
+from widthwise.training.neurons.skewed import BLOCK, Skewed
 
 _FIRST = 512  # neurons in every replicate, at the start
 _NUMBERS = 1 << 22  # of the products of a batch
@@ -32,6 +32,13 @@ def vanishes(of: Problem) -> bool:
     """Whether the odd part is exactly zero: E a³ = 0, or φ odd and the first layer symmetric."""
     symmetric = all(law.symmetric for law in of.sources.laws)
     return of.third_moment == 0 or (of.net.activation.parity == "odd" and symmetric)
+
+
+def memory_needed(of: Problem, times: int, precision: np.dtype) -> float:
+    """Bytes of the tensors of two replicates, of their ends at all times, and of a block."""
+    m, p = of.train, of.points
+    numbers = 4 * (2 * p * m**2 + p**2 * m) + 5 * times * p * m**2 + 10 * BLOCK
+    return float(numbers * precision.itemsize)
 
 
 def odd(

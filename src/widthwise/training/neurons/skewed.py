@@ -39,7 +39,7 @@ from widthwise.training.neurons.odd_tensors import OddTensors
 from widthwise.training.neurons.panels import Panels
 from widthwise.training.neurons.problem import Problem
 
-_NUMBERS = 1 << 24  # of an array of the fields of a block
+BLOCK = 1 << 24  # numbers of an array of the fields of a block
 
 
 class Fields(NamedTuple):
@@ -141,7 +141,7 @@ class Skewed:
 
     def _blocks(self) -> Iterator[tuple[int, int]]:
         m, p = self.of.train, self.of.points
-        step = max(1, _NUMBERS // (self.grid.nodes.size * m * m))
+        step = max(1, BLOCK // (self.grid.nodes.size * m * m))
         for low in range(0, p, step):
             yield low, min(step, p - low)
 
