@@ -55,11 +55,13 @@ def training_law(
             the mean.
 
     Returns:
-        :class:`TrainingLaw`.
+        :class:`TrainingLaw`: a :class:`DenseLaw`, or a :class:`SampledLaw` without cumulants beyond
+        the covariance.
 
     Raises:
         ValueError: for bad shapes or values; a kinked activation, a non-Gaussian output bias, a law
-            without fourth moments, the standard parametrization; more points than fit (about 40).
+            without fourth moments, the standard parametrization; more points than the engine takes:
+            44 for the dense one, which several outputs and infinite times need.
 
     Source:
         Delta method for the flow of the empirical measure of neurons; for the hierarchy of kernels,
