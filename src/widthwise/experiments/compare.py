@@ -200,7 +200,7 @@ class _Study:
         each = estimators.root_mean_square(np.sqrt(squares))
         latest = int(np.argmax((each.value**2).mean(-1)))
         whole = estimators.root_mean_square(np.sqrt(squares[:, latest].mean(-1)))
-        shift = estimators.mean(deviation)
+        shift = estimators.mean(np.asarray(deviation))
         fourth = estimators.fourth_cumulant(self._sized(width), width, moments)
         law = self._law_at(width, moments)
         result = AtWidth(
