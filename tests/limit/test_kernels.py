@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import mpmath
 import numpy as np
 import pytest
 
@@ -120,7 +121,8 @@ def test_deep_kernels_with_non_gaussian_biases_against_wide_networks(law):
     net = ww.MLP(2, "tanh", weight_std=1.3, bias_std=0.8, bias_law=law)
     x = np.array([[0.5, -1.0], [1.0, 0.3]])
     keys = jax.random.split(jax.random.key(5), 400)
-    outputs = jax.vmap(lambda k: net.apply(net.init(k, 512, 2), x)[:, 0])(keys)
+    one = jax.jit(lambda k: net.apply(net.init(k, 512, 2), x)[:, 0])
+    outputs = np.array([one(k) for k in keys])
     products = np.asarray(outputs[:, 0] * outputs[:, 1])
     exact = ww.limit_kernels(net, x).nngp[0, 1]
     assert abs(products.mean() - exact) < 4 * products.std() / 20 + 0.01
@@ -167,3 +169,51 @@ def test_float32_mode_is_refused_with_the_line_to_add():
             ww.limit_kernels(ww.MLP(1, "erf"), np.ones((1, 1)))
     finally:
         jax.config.update("jax_enable_x64", True)
+
+
+def _exact_kernels(name, x, depth, weight_std, bias_std):
+    """The recursion of relu or erf in 50 digits, for every pair of points."""
+    mp = mpmath.mp.clone()
+    mp.dps = 50
+    w, b = mp.mpf(weight_std) ** 2, mp.mpf(bias_std) ** 2
+
+    def moments(p, c, q):
+        if name == "erf":
+            root = mp.sqrt((1 + 2 * p) * (1 + 2 * q) - 4 * c * c)
+            return 2 / mp.pi * mp.atan2(2 * c, root), 4 / mp.pi / root
+        root = mp.sqrt(max(p * q - c * c, mp.mpf(0)))
+        angle = mp.atan2(root, c)
+        return (root + c * (mp.pi - angle)) / (2 * mp.pi), (mp.pi - angle) / (2 * mp.pi)
+
+    rows = [[mp.mpf(float(v)) for v in row] for row in x]
+    gram = [[mp.fdot(r, s) / len(r) for s in rows] for r in rows]
+    m = len(rows)
+    K = [[b + w * gram[i][j] for j in range(m)] for i in range(m)]
+    T = [row[:] for row in K]
+    for _ in range(depth):
+        made = [[moments(K[i][i], K[i][j], K[j][j]) for j in range(m)] for i in range(m)]
+        T = [
+            [b + w * (made[i][j][0] + made[i][j][1] * T[i][j]) for j in range(m)] for i in range(m)
+        ]
+        K = [[b + w * made[i][j][0] for j in range(m)] for i in range(m)]
+    return (np.array([[float(v) for v in row] for row in values]) for values in (K, T))
+
+
+@pytest.mark.parametrize("name", ["relu", "erf"])
+@pytest.mark.parametrize(("weight_std", "bias_std"), [(1.4, 0.2), (3e-4, 0.0), (30.0, 1.0)])
+def test_closed_forms_equal_fifty_digits_within_their_errors(name, weight_std, bias_std):
+    """Nearly parallel, opposite, orthogonal, long and short inputs, in one block."""
+    x = np.random.default_rng(4).standard_normal((9, 4))
+    x[1], x[2], x[3] = x[0] * (1 + 1e-9), -x[0], x[0] + 1e-5 * x[4]
+    x[5], x[6], x[7] = [1.0, 0, 0, 0], [0, 1.0, 0, 0], 1e3 * x[8]
+    net = ww.MLP(3, name, weight_std, bias_std)
+    made = ww.limit_kernels(net, x)
+    scale = np.sqrt(np.outer(np.diag(made.ntk), np.diag(made.ntk)))
+    for values, exact in zip(
+        (made.nngp, made.ntk), _exact_kernels(name, x, 3, weight_std, bias_std), strict=True
+    ):
+        assert (np.abs(values - exact) <= made.error).all()
+    assert (made.error <= 1e-6 * scale).all()
+    if weight_std < 2:
+        plain = np.array([0, 4, 5, 6, 8])
+        assert (made.error <= 1e-13 * scale)[np.ix_(plain, plain)].all()

@@ -22,7 +22,7 @@ from widthwise._version import __version__
 from widthwise._vocabulary import ArrayLike
 from widthwise.limit import grid, pairs
 from widthwise.limit.kernels import Precision
-from widthwise.limit.tiles import Block
+from widthwise.limit.points import Block
 from widthwise.model.architecture import MLP
 
 _UNIT = 128
