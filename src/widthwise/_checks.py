@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable
 from numbers import Integral, Real
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -51,11 +52,15 @@ def targets(y: ArrayLike, count: int, outputs: int, name: str = "y") -> np.ndarr
 
 def _numbers(x: ArrayLike, name: str) -> np.ndarray:
     try:
-        array = np.asarray(x, dtype=np.float64)
+        array = np.asarray(x)
+        if array.dtype.kind != "c":
+            array = np.asarray(array, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"{name} must be an array of real numbers, got {type(x).__name__}"
         ) from error
+    if array.dtype.kind == "c":
+        raise ValueError(f"{name} must be an array of real numbers, got complex ones")
     if not np.isfinite(array).all():
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
         raise ValueError(
@@ -97,9 +102,16 @@ def indices(values: object, name: str) -> tuple[int, ...]:
     return tuple(int(v) for v in given)  # pyright: ignore[reportArgumentType]
 
 
+def _number(value: object) -> float:
+    """``value`` as a float, an array of no dimensions included; NaN for anything else."""
+    if isinstance(value, np.ndarray | jax.Array) and value.ndim == 0:
+        value = value.item()
+    return float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+
+
 def positive(value: object, name: str) -> float:
     """``value`` as a finite number above 0."""
-    number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    number = _number(value)
     if not 0 < number < math.inf:
         raise ValueError(f"{name} must be a finite number above 0, got {value!r}")
     return number
@@ -107,7 +119,7 @@ def positive(value: object, name: str) -> float:
 
 def nonnegative(value: object, name: str) -> float:
     """``value`` as a finite number of at least 0."""
-    number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    number = _number(value)
     if not 0 <= number < math.inf:
         raise ValueError(f"{name} must be a finite number of at least 0, got {value!r}")
     return number

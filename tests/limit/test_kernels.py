@@ -158,8 +158,31 @@ def test_bad_input_says_what_to_do():
         ww.limit_kernels(net, np.ones((2, 3)), method="closed_form")
     with pytest.raises(ValueError, match="is empty"):
         ww.limit_kernels(net, np.zeros((0, 3)))
+    with pytest.raises(ValueError, match=r"tolerance must be a finite number above 0, got -1\.0"):
+        ww.limit_kernels(net, np.ones((2, 3)), tolerance=-1.0)
+    with pytest.raises(ValueError, match="one or more JAX devices"):
+        ww.limit_kernels(net, np.ones((2, 3)), devices=[])
+    with pytest.raises(ValueError, match="got complex ones"):
+        ww.limit_kernels(net, np.ones((2, 3)) * 1j)
     with pytest.raises(ValueError, match="declare the activation's kinks"):
         ww.limit_kernels(ww.MLP(1, lambda z: jnp.where(z > 0.1, 1.0, 0.0)), np.ones((2, 3)))
+
+
+def test_scales_whose_squares_overflow_are_refused():
+    """The determinant of two variances would be 0 or infinite: all inputs would look parallel."""
+    net = ww.MLP(1, "relu")
+    assert ww.limit_kernels(net, X * 1e60).ntk == pytest.approx(
+        1e120 * ww.limit_kernels(net, X).ntk
+    )
+    for scale, options in ((1e80, {}), (1e200, {}), (1e-11, {"precision": "float32"})):
+        with pytest.raises(ValueError, match="whose square is outside the range of float"):
+            ww.limit_kernels(net, X * scale, **options)
+
+
+def test_kernels_of_concrete_numbers_are_constants_inside_jit():
+    net = ww.MLP(1, "relu", weight_law=("uniform", "gaussian"))
+    inside = jax.jit(lambda s: s * ww.limit_kernels(net, X[:, :2]).ntk)(2.0)
+    assert inside == pytest.approx(2 * ww.limit_kernels(net, X[:, :2]).ntk, rel=1e-14)
 
 
 def test_float32_mode_is_refused_with_the_line_to_add():

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from widthwise._vocabulary import Array
 from widthwise.limit import hermite_series as hermite
 from widthwise.limit.closed_forms import closed_form, curvature, expectations
 from widthwise.limit.hermite_series import Series, Squares
@@ -166,10 +167,27 @@ def coefficients(activation: Activation, variance: jax.Array, orders: int) -> Se
 def only(net: MLP, x: np.ndarray, tolerance: float) -> Block | None:
     """The kernels of every point with itself (points,), or ``None`` where φ grows too fast."""
     own = np.einsum("ai,ai->a", x, x) / x.shape[1]
-    kernels = chain(net, own, tolerance)[0].kernels
+    made, least = chain(net, own, tolerance)
+    if not least:
+        check_range(made.variance, np.dtype(float))
+    kernels = made.kernels
     if not bool(jnp.isfinite(kernels.error).all()):
         return None
     return Block(*(np.asarray(k) for k in kernels))
+
+
+def check_range(variance: Array, dtype: np.dtype) -> None:
+    """Refuse variances whose squares a closed form cannot represent in a precision."""
+    largest = 1e150 if dtype == np.float64 else 1e15
+    values = np.asarray(variance)
+    inside = (values == 0) | ((values <= largest) & (values >= 1 / largest))
+    if not inside.all():
+        worst = values[~inside].flat[0]
+        remedy = "" if dtype == np.float64 else "precision='float64', or "
+        raise ValueError(
+            f"a hidden layer has preactivations of variance {worst:.1e}, whose square is outside "
+            f"the range of {dtype}; use {remedy}inputs and weights of another scale"
+        )
 
 
 def points(x: np.ndarray, identity: np.ndarray, made: Chain) -> Points:

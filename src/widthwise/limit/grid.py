@@ -137,6 +137,9 @@ def prepare(
 ) -> Grid:
     """Everything that belongs to single points, for rows ``x`` and columns ``x2`` (or ``x``)."""
     tolerance = tolerance or TOLERANCE
+    devices = tuple(jax.devices() if devices is None else devices)
+    if not devices:
+        raise ValueError("devices must be one or more JAX devices, such as jax.devices(), got none")
     sets = [x] if x2 is None else [x, x2]
     size = next((s for s in _SIDES if s >= max(map(len, sets))), _SIDES[-1])
     filled = [_filled(points, size) for points in sets]
@@ -145,6 +148,8 @@ def prepare(
     identity = np.array([ids.setdefault(row.tobytes(), len(ids)) for row in every + 0.0])
     own = np.einsum("ai,ai->a", every, every) / every.shape[1]
     chain, least = diagonal.chain(net, own, tolerance)
+    if not least:
+        diagonal.check_range(chain.variance, np.dtype(dtype))
     sides, start = [], 0
     for points, padded in zip(sets, filled, strict=True):
         kernels = Block(*(np.array(k[start : start + len(points)]) for k in chain.kernels))
@@ -165,7 +170,7 @@ def prepare(
         tolerance,
         size,
         np.dtype(dtype),
-        tuple(jax.devices() if devices is None else devices),
+        devices,
     )
 
 
