@@ -22,7 +22,7 @@ def require_x64() -> None:
 
 def points(x: ArrayLike, name: str = "x") -> np.ndarray:
     """``x`` as a finite float64 array of shape (points, inputs)."""
-    array = _numbers(x, name)
+    array = numbers(x, name)
     if array.ndim != 2:
         remedy = (
             f"; one input dimension: {name}.reshape(-1, 1); one point: {name}.reshape(1, -1)"
@@ -39,7 +39,7 @@ def points(x: ArrayLike, name: str = "x") -> np.ndarray:
 
 def targets(y: ArrayLike, count: int, outputs: int, name: str = "y") -> np.ndarray:
     """``y`` as a finite float64 array of shape (points, outputs); (points,) is one output."""
-    array = _numbers(y, name)
+    array = numbers(y, name)
     if array.ndim == 1 and outputs == 1:
         array = array[:, None]
     if array.shape != (count, outputs):
@@ -50,7 +50,8 @@ def targets(y: ArrayLike, count: int, outputs: int, name: str = "y") -> np.ndarr
     return array
 
 
-def _numbers(x: ArrayLike, name: str) -> np.ndarray:
+def numbers(x: ArrayLike, name: str) -> np.ndarray:
+    """``x`` as a finite float64 array of any shape."""
     try:
         array = np.asarray(x)
         if array.dtype.kind != "c":
@@ -123,6 +124,18 @@ def nonnegative(value: object, name: str) -> float:
     if not 0 <= number < math.inf:
         raise ValueError(f"{name} must be a finite number of at least 0, got {value!r}")
     return number
+
+
+def key(value: object, name: str = "key") -> None:
+    """Refuse anything but one JAX random key, of the new or the old kind."""
+    is_array = isinstance(value, jax.Array)
+    new = is_array and jnp.issubdtype(value.dtype, jax.dtypes.prng_key) and value.ndim == 0
+    old = is_array and value.dtype == jnp.uint32 and value.ndim == 1
+    if not new and not old:
+        what = f"an array of shape {value.shape}" if is_array else repr(value)
+        raise ValueError(
+            f"{name} must be one JAX random key, such as jax.random.key(0), got {what}"
+        )
 
 
 def width(value: object, name: str = "width") -> int:

@@ -164,8 +164,16 @@ def test_bad_input_says_what_to_do():
         ww.limit_kernels(net, np.ones((2, 3)), devices=[])
     with pytest.raises(ValueError, match="got complex ones"):
         ww.limit_kernels(net, np.ones((2, 3)) * 1j)
+    undeclared = ww.MLP(1, lambda z: jnp.where(z > 0.1, 1.0, 0.0))
     with pytest.raises(ValueError, match="declare the activation's kinks"):
-        ww.limit_kernels(ww.MLP(1, lambda z: jnp.where(z > 0.1, 1.0, 0.0)), np.ones((2, 3)))
+        ww.limit_kernels(undeclared, np.ones((1, 3)), method="quadrature")
+
+
+@pytest.mark.slow
+def test_an_undeclared_kink_is_found_after_the_hermite_series_gave_up():
+    undeclared = ww.MLP(1, lambda z: jnp.where(z > 0.1, 1.0, 0.0))
+    with pytest.raises(ValueError, match="declare the activation's kinks"):
+        ww.limit_kernels(undeclared, np.ones((2, 3)))
 
 
 def test_scales_whose_squares_overflow_are_refused():

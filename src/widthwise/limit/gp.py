@@ -142,6 +142,7 @@ def _cholesky(matrix: np.ndarray, name: str, kernel_error: float) -> np.ndarray:
 
 def _normal(key: jax.Array, draws: int, mean: np.ndarray, covariance: np.ndarray) -> jax.Array:
     """Draws of N(mean, covariance), columns independent; negative eigenvalues are rounding."""
+    checks.key(key)
     checks.positive_integer(draws, "draws")
     values, vectors = np.linalg.eigh(covariance)
     root = vectors * np.sqrt(np.maximum(values, 0.0))
