@@ -115,7 +115,10 @@ def test_digits_lost_between_nearly_parallel_inputs_are_in_the_error():
     assert (np.abs(closed.ntk - numerical.ntk) <= numerical.error + closed.error).all()
 
 
-@pytest.mark.parametrize("law", ["uniform", "laplace", "exponential"])
+@pytest.mark.parametrize(
+    "law",
+    ["uniform", *(pytest.param(law, marks=pytest.mark.slow) for law in ("laplace", "exponential"))],
+)
 def test_deep_kernels_with_non_gaussian_biases_against_wide_networks(law):
     """Monte Carlo over neurons of an effectively infinite second layer."""
     net = ww.MLP(2, "tanh", weight_std=1.3, bias_std=0.8, bias_law=law)
