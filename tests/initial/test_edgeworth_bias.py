@@ -33,7 +33,7 @@ def largest_errors(net, n, orders, direction=None, components=(0,), points=(0,),
     ).T
 
 
-@pytest.mark.parametrize("activation", ["tanh", "gelu"])
+@pytest.mark.parametrize("activation", ["tanh", pytest.param("gelu", marks=pytest.mark.slow)])
 def test_the_law_of_pytorch_against_the_exact_one(activation):
     """Uniform biases over the root of the fan-in: no expansion of the variance is needed."""
     net = ww.MLP.like_torch(1, activation)
