@@ -194,3 +194,5 @@ def test_bad_input_says_what_to_do():
         ww.edgeworth(c, points=(0, 1))
     with pytest.raises(ValueError, match="limiting variance"):
         ww.edgeworth(c, points=(1,))
+    with pytest.raises(ValueError, match=r"among the 1 of the output.*got 5"):
+        ww.edgeworth(c, components=5)

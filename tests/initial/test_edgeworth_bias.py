@@ -169,6 +169,7 @@ def test_a_bias_that_cannot_be_averaged_over_is_refused():
     with pytest.raises(QuadratureError, match=r"law exponential and .* bounded support"):
         law.pdf(0.0, 32)
     assert law.cumulant(3).coefficients[0] == pytest.approx(2 * 30.0**3)
+    assert law.moments(32)[3] == pytest.approx(2 * 30.0**3)
 
 
 def test_a_discrete_bias_does_not_repair_a_lattice():

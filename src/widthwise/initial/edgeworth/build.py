@@ -67,6 +67,11 @@ def edgeworth(
             f"components must give one output component per point ({len(rows)}), or one for all, "
             f"got {components!r}"
         )
+    if not all(0 <= part < cumulants.net.outputs for part in parts):
+        raise ValueError(
+            f"components must be among the {cumulants.net.outputs} of the output, 0 to "
+            f"{cumulants.net.outputs - 1}, got {components!r}"
+        )
     matrix = _matrix(direction, len(rows))
     require_feasible(len(matrix), cumulants.order)
     seen = np.any(matrix != 0, axis=0)

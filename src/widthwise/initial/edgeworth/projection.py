@@ -87,7 +87,7 @@ class Edgeworth(EdgeworthLaw):
         terms beyond ``order``.
         """
         law = self.at_width(width)
-        weights = law._line(width).summed(self._last(order)).weights
+        weights = law._weights(width)[:, : self._last(order) + 1].sum(1)
         count = len(weights) + 2
         even = np.cumprod([1.0, *range(1, count, 2)])
         normal = np.zeros(count)
@@ -238,12 +238,15 @@ class Edgeworth(EdgeworthLaw):
         c = self._expansion.coefficients[: 3 * self.order + 1]
         return c * self.std ** np.arange(len(c))[:, None]
 
-    def _line(self, width: float) -> Line:
-        """The standardized law with the coefficients c_r σ^{−r} ε^k: row r, column k."""
+    def _weights(self, width: float) -> np.ndarray:
+        """Standardized c_r σ^{−r} ε^k: row r, column k."""
         powers = float(width) ** (-0.5 * np.arange(self.order + 1))
-        weights = self._expansion.coefficients[: max(3 * self.order, 1) + 1] * powers
+        return self._expansion.coefficients[: max(3 * self.order, 1) + 1] * powers
+
+    def _line(self, width: float) -> Line:
+        """The standardized law, a function for every order."""
         values, shares = self._shifts
-        return Line(weights, values[:, 0] / self.std, shares)
+        return Line(self._weights(width), values[:, 0] / self.std, shares)
 
     def _of_points(self, fn: Callable[[np.ndarray], np.ndarray]) -> Callable:
         return lambda z: np.asarray(fn(z[:, 0]))
