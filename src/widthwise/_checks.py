@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable
 from numbers import Integral, Real
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -21,7 +22,7 @@ def require_x64() -> None:
 
 def points(x: ArrayLike, name: str = "x") -> np.ndarray:
     """``x`` as a finite float64 array of shape (points, inputs)."""
-    array = _numbers(x, name)
+    array = numbers(x, name)
     if array.ndim != 2:
         remedy = (
             f"; one input dimension: {name}.reshape(-1, 1); one point: {name}.reshape(1, -1)"
@@ -38,7 +39,7 @@ def points(x: ArrayLike, name: str = "x") -> np.ndarray:
 
 def targets(y: ArrayLike, count: int, outputs: int, name: str = "y") -> np.ndarray:
     """``y`` as a finite float64 array of shape (points, outputs); (points,) is one output."""
-    array = _numbers(y, name)
+    array = numbers(y, name)
     if array.ndim == 1 and outputs == 1:
         array = array[:, None]
     if array.shape != (count, outputs):
@@ -49,13 +50,18 @@ def targets(y: ArrayLike, count: int, outputs: int, name: str = "y") -> np.ndarr
     return array
 
 
-def _numbers(x: ArrayLike, name: str) -> np.ndarray:
+def numbers(x: ArrayLike, name: str) -> np.ndarray:
+    """``x`` as a finite float64 array of any shape."""
     try:
-        array = np.asarray(x, dtype=np.float64)
+        array = np.asarray(x)
+        if array.dtype.kind != "c":
+            array = np.asarray(array, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"{name} must be an array of real numbers, got {type(x).__name__}"
         ) from error
+    if array.dtype.kind == "c":
+        raise ValueError(f"{name} must be an array of real numbers, got complex ones")
     if not np.isfinite(array).all():
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
         raise ValueError(
@@ -97,9 +103,16 @@ def indices(values: object, name: str) -> tuple[int, ...]:
     return tuple(int(v) for v in given)  # pyright: ignore[reportArgumentType]
 
 
+def _number(value: object) -> float:
+    """``value`` as a float, an array of no dimensions included; NaN for anything else."""
+    if isinstance(value, np.ndarray | jax.Array) and value.ndim == 0:
+        value = value.item()
+    return float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+
+
 def positive(value: object, name: str) -> float:
     """``value`` as a finite number above 0."""
-    number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    number = _number(value)
     if not 0 < number < math.inf:
         raise ValueError(f"{name} must be a finite number above 0, got {value!r}")
     return number
@@ -107,10 +120,22 @@ def positive(value: object, name: str) -> float:
 
 def nonnegative(value: object, name: str) -> float:
     """``value`` as a finite number of at least 0."""
-    number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    number = _number(value)
     if not 0 <= number < math.inf:
         raise ValueError(f"{name} must be a finite number of at least 0, got {value!r}")
     return number
+
+
+def key(value: object, name: str = "key") -> None:
+    """Refuse anything but one JAX random key, of the new or the old kind."""
+    is_array = isinstance(value, jax.Array)
+    new = is_array and jnp.issubdtype(value.dtype, jax.dtypes.prng_key) and value.ndim == 0
+    old = is_array and value.dtype == jnp.uint32 and value.ndim == 1
+    if not new and not old:
+        what = f"an array of shape {value.shape}" if is_array else repr(value)
+        raise ValueError(
+            f"{name} must be one JAX random key, such as jax.random.key(0), got {what}"
+        )
 
 
 def width(value: object, name: str = "width") -> int:

@@ -50,7 +50,7 @@ def test_flow_against_scipy(parametrization):
     runs = run(net=net, members=2, tolerance=1e-8)
     flat, unravel = jax.flatten_util.ravel_pytree(runs.parameters(1))
     rates = net.learning_rates(16, 1)
-    loss = jax.grad(lambda p: 0.5 * jnp.sum((net.apply(unravel(p), X)[:, 0] - Y) ** 2))
+    loss = jax.jit(jax.grad(lambda p: 0.5 * jnp.sum((net.apply(unravel(p), X)[:, 0] - Y) ** 2)))
     scale, _ = jax.flatten_util.ravel_pytree(
         tuple(
             Layer(jnp.full(p.weight.shape, r.weight), jnp.full(p.bias.shape, r.bias))
@@ -74,7 +74,7 @@ def test_adaptive_solver_agrees():
 def test_descent_equals_a_loop():
     runs = run(times=(0, 1, 6), method="descent", step=0.2, members=3)
     parameters = runs.parameters(2)
-    gradient = jax.grad(lambda p: 0.5 * jnp.sum((NET.apply(p, X)[:, 0] - Y) ** 2))
+    gradient = jax.jit(jax.grad(lambda p: 0.5 * jnp.sum((NET.apply(p, X)[:, 0] - Y) ** 2)))
     for _ in range(6):
         parameters = jax.tree.map(lambda p, g: p - 0.2 * g, parameters, gradient(parameters))
     assert np.abs(runs.outputs[2, 2, :3] - NET.apply(parameters, X)).max() < 1e-13
@@ -130,6 +130,9 @@ def test_progress_reaches_the_number_of_members():
         ({"method": "descent"}, "needs step="),
         ({"method": "descent", "step": 0.1, "times": (0.5,)}, "counts gradient-descent steps"),
         ({"method": "descent", "step": 1e6, "times": (400,)}, "diverged"),
+        ({"method": "descent", "step": 0.1, "times": (1,), "solver": "adaptive"}, "solver belongs"),
+        ({"method": "descent", "step": 0.1, "times": (1,), "momentum": 1.0}, "momentum must be"),
+        ({"solver": "adaptive", "step": 0.1}, "leave step out, got step=0.1"),
     ],
 )
 def test_bad_input_says_what_to_do(options, message):
@@ -142,3 +145,20 @@ def test_unknown_methods_are_named(unchecked):
         run(method="sgd")
     with pytest.raises(ValueError, match="'runge_kutta' or 'adaptive', got 'euler'"):
         run(solver="euler")
+    with pytest.raises(ValueError, match="one name or several, got 3"):
+        run(record=3)
+    for key, got in ((0, "got 0"), (jax.random.split(KEY, 2), r"got an array of shape \(2,\)")):
+        with pytest.raises(ValueError, match=got):
+            ww.simulate(NET, 8, X, Y, None, [1.0], 2, key)
+    with pytest.raises(ValueError, match=r"such as \[64, 256\], got 8"):
+        ww.simulate_widths(NET, 8, X, Y, None, [1.0], 2, KEY)
+
+
+def test_members_are_numbered_from_zero(unchecked):
+    """A number too large used to name a network that was never trained."""
+    runs = run(members=2, times=(1,), method="descent", step=0.1, first=np.int64(3))
+    for member in (2, -1):
+        with pytest.raises(ValueError, match=f"an integer below 2, got {member}"):
+            runs.parameters(member)
+        with pytest.raises(ValueError, match=f"an integer below 2, got {member}"):
+            runs.trained_parameters(member)

@@ -21,7 +21,11 @@ def run(net, members, n=16, **options):
     return ww.simulate(net, n, X, Y, X_TEST, [0.5, 1.0], members, KEY, record=RECORD, **options)
 
 
-@pytest.mark.parametrize("net", [ww.MLP(1, "tanh", 1.5, 0.3), ww.MLP(2, "relu", 1.4)])
+@pytest.mark.parametrize(
+    "net",
+    [ww.MLP(1, "tanh", 1.5, 0.3), pytest.param(ww.MLP(2, "relu", 1.4), marks=pytest.mark.slow)],
+    ids=["shallow", "deep"],
+)
 def test_same_bits_whatever_the_memory_the_number_and_the_first_member(net):
     whole = run(net, 21)
     for other in (run(net, 21, memory=1.0), run(net, 21, memory=1e12), run(net, 21)):

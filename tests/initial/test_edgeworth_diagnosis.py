@@ -74,7 +74,7 @@ def test_a_joint_law_is_diagnosed_by_integrals_of_its_density():
     net = ww.MLP(1, "gelu", 1.0, 0.0, ["gaussian", "exponential"])
     joint = ww.edgeworth(ww.output_cumulants(net, X, 3), (0, 1))
     said = joint.diagnose(16)
-    a, b = (np.linspace(-9, 9, 721) * np.sqrt(v) for v in np.diag(joint.covariance))
+    a, b = (np.linspace(-9, 9, 301) * np.sqrt(v) for v in np.diag(joint.covariance))
     z = np.stack(np.meshgrid(a, b, indexing="ij"), -1)
     cell = (a[1] - a[0]) * (b[1] - b[0])
     density = joint.pdf(z, 16)
@@ -145,14 +145,23 @@ def test_what_is_neglected_on_a_lattice_is_a_step_of_the_distribution_function()
 def test_joint_laws_are_scanned_over_directions():
     net = ww.MLP(1, "tanh", weight_law=["gaussian", "rademacher"], outputs=2)
     c = ww.output_cumulants(net, X, order=2)
-    scan = ww.edgeworth(c, (0, 1, 0), components=(0, 0, 1)).diagnose(32).cramer
+    scan = ww.edgeworth(c, (0, 1), components=(0, 1)).diagnose(32).cramer
     alone = ww.edgeworth(c, (1,)).diagnose(32).cramer
     assert alone.largest - 1e-3 <= scan.largest < 0.9
-    assert len(scan.direction) == 3
+    assert len(scan.direction) == 2
 
 
 @pytest.mark.parametrize(
-    "law", ["uniform", "laplace", "gamma", "truncated", "student_t", "discrete", "scipy"]
+    "law",
+    [
+        "uniform",
+        "laplace",
+        "gamma",
+        "truncated",
+        "student_t",
+        "discrete",
+        pytest.param("scipy", marks=pytest.mark.slow),
+    ],
 )
 def test_other_readout_laws(law):
     from scipy import stats

@@ -161,7 +161,14 @@ SAMPLED = {
 }
 
 
-SLOW = ("two outputs", "uniform first layer", "clipped", "uniform bias")
+SLOW = (
+    "two outputs",
+    "uniform first layer",
+    "clipped",
+    "uniform bias",
+    "default of Flax, wide",
+    "two points, uniform",
+)
 
 
 def marked(names, slow):
@@ -189,7 +196,7 @@ def test_a_coarse_first_layer_is_known_within_its_error():
     assert 1e-4 < law.error < 2e-2
 
 
-@pytest.mark.parametrize("law_name", marked(LAWS, ("scipy", "student_t", "gamma")))
+@pytest.mark.parametrize("law_name", marked(LAWS, set(LAWS) - {"exponential", "discrete"}))
 def test_every_readout_law_follows_its_samples(law_name):
     net = ww.MLP(1, "relu", 1.3, (0.4, 0.0), weight_law=("gaussian", LAWS[law_name]))
     law = ww.exact_law(net, X, 12)

@@ -31,7 +31,10 @@ def softsine(z):
     return jnp.sin(2 * z) + 0.1 * z**2
 
 
-@pytest.mark.parametrize("activation", ["tanh", "sigmoid", "silu", softsine])
+@pytest.mark.parametrize(
+    "activation",
+    ["tanh", *(pytest.param(f, marks=pytest.mark.slow) for f in ("sigmoid", "silu")), softsine],
+)
 def test_hermite_series_equals_quadrature(activation):
     x = np.concatenate([X, X[:1] * (1 + 1e-9), 2 * X[:1], np.zeros((1, 3)), X[:1]])
     net = ww.MLP(2, activation, weight_std=1.4, bias_std=0.3)
@@ -62,7 +65,18 @@ def test_coefficients_interpolated_over_many_points_equal_those_of_each():
     assert squares.value[::10] == pytest.approx(np.asarray(squares_few.value), abs=1e-14)
 
 
-@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_many_blocks_of_a_series_equal_quadrature_of_a_few_pairs():
+    x = np.random.default_rng(1).standard_normal((150, 3))
+    x[140] = x[3]
+    net = ww.MLP(2, "tanh", weight_std=1.4, bias_std=0.2)
+    whole, some = ww.limit_kernels(net, x), [3, 140, 7, 149]
+    exact = ww.limit_kernels(net, x[some], method="quadrature")
+    assert np.abs(whole.ntk[np.ix_(some, some)] - exact.ntk).max() < 2e-12
+    assert abs(whole.ntk[3, 140] - whole.ntk[3, 3]) < 2e-15
+    assert np.abs(whole.ntk - whole.ntk.T).max() == 0.0
+
+
+@pytest.mark.parametrize("activation", ["relu", pytest.param("tanh", marks=pytest.mark.slow)])
 def test_many_blocks_equal_single_points(activation):
     x = np.random.default_rng(1).standard_normal((150, 3))
     x[140] = x[3]
@@ -98,12 +112,15 @@ def test_float32_is_within_its_own_error(activation):
     assert short.error.max() < 2e-4
 
 
-@pytest.mark.parametrize("activation", ["erf", "relu", "tanh"])
-def test_derivatives_equal_finite_differences(activation):
+@pytest.mark.parametrize(
+    ("activation", "depth"),
+    [("erf", 2), ("relu", 2), ("tanh", 1), pytest.param("tanh", 2, marks=pytest.mark.slow)],
+)
+def test_derivatives_equal_finite_differences(activation, depth):
     weights = np.random.default_rng(3).standard_normal((4, 4))
 
     def loss(weight_std, bias_std, x):
-        k = ww.limit_kernels(ww.MLP(2, activation, weight_std, bias_std), x)
+        k = ww.limit_kernels(ww.MLP(depth, activation, weight_std, bias_std), x)
         return ((k.nngp + k.ntk) * weights).sum()
 
     slopes = jax.grad(loss, argnums=(0, 1, 2))(1.4, 0.3, jnp.asarray(X[:4]))

@@ -85,7 +85,7 @@ def test_draws_have_the_moments_of_the_law(inference):
 
 def test_likelihood_and_its_derivatives():
     def likelihood(theta, noise):
-        net = ww.MLP(2, "tanh", theta[0], theta[1], outputs=2)
+        net = ww.MLP(2, "erf", theta[0], theta[1], outputs=2)
         return ww.log_marginal_likelihood(net, X, Y, noise=noise)
 
     theta, e = jnp.array([1.3, 0.4]), 1e-5
@@ -138,3 +138,14 @@ def test_one_point_and_bad_input():
         ww.limit_gp(NET, X, Y[:, 0])
     with pytest.raises(ValueError, match="draws must be an integer"):
         gp.prior(jax.random.key(0), 0)
+
+
+@pytest.mark.parametrize("number", [np.float64, np.array, jnp.asarray])
+def test_noise_may_be_any_scalar_and_likelihoods_may_be_compiled(number):
+    plain = ww.log_marginal_likelihood(NET, X, Y, noise=0.2)
+    assert ww.log_marginal_likelihood(NET, X, Y, noise=number(0.2)) == plain
+    assert ww.limit_gp(NET, X, Y, noise=number(0.2)).noise == 0.2
+    compiled = jax.jit(lambda s: ww.log_marginal_likelihood(NET, X, Y, noise=s))(number(0.2))
+    assert compiled == pytest.approx(plain, rel=1e-12)
+    with pytest.raises(ValueError, match="noise must be a finite number of at least 0"):
+        ww.log_marginal_likelihood(NET, X, Y, noise=number(-0.2))

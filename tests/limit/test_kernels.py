@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import mpmath
 import numpy as np
 import pytest
 
@@ -114,13 +115,17 @@ def test_digits_lost_between_nearly_parallel_inputs_are_in_the_error():
     assert (np.abs(closed.ntk - numerical.ntk) <= numerical.error + closed.error).all()
 
 
-@pytest.mark.parametrize("law", ["uniform", "laplace", "exponential"])
+@pytest.mark.parametrize(
+    "law",
+    ["uniform", *(pytest.param(law, marks=pytest.mark.slow) for law in ("laplace", "exponential"))],
+)
 def test_deep_kernels_with_non_gaussian_biases_against_wide_networks(law):
     """Monte Carlo over neurons of an effectively infinite second layer."""
     net = ww.MLP(2, "tanh", weight_std=1.3, bias_std=0.8, bias_law=law)
     x = np.array([[0.5, -1.0], [1.0, 0.3]])
     keys = jax.random.split(jax.random.key(5), 400)
-    outputs = jax.vmap(lambda k: net.apply(net.init(k, 512, 2), x)[:, 0])(keys)
+    one = jax.jit(lambda k: net.apply(net.init(k, 512, 2), x)[:, 0])
+    outputs = np.array([one(k) for k in keys])
     products = np.asarray(outputs[:, 0] * outputs[:, 1])
     exact = ww.limit_kernels(net, x).nngp[0, 1]
     assert abs(products.mean() - exact) < 4 * products.std() / 20 + 0.01
@@ -156,8 +161,39 @@ def test_bad_input_says_what_to_do():
         ww.limit_kernels(net, np.ones((2, 3)), method="closed_form")
     with pytest.raises(ValueError, match="is empty"):
         ww.limit_kernels(net, np.zeros((0, 3)))
+    with pytest.raises(ValueError, match=r"tolerance must be a finite number above 0, got -1\.0"):
+        ww.limit_kernels(net, np.ones((2, 3)), tolerance=-1.0)
+    with pytest.raises(ValueError, match="one or more JAX devices"):
+        ww.limit_kernels(net, np.ones((2, 3)), devices=[])
+    with pytest.raises(ValueError, match="got complex ones"):
+        ww.limit_kernels(net, np.ones((2, 3)) * 1j)
+    undeclared = ww.MLP(1, lambda z: jnp.where(z > 0.1, 1.0, 0.0))
     with pytest.raises(ValueError, match="declare the activation's kinks"):
-        ww.limit_kernels(ww.MLP(1, lambda z: jnp.where(z > 0.1, 1.0, 0.0)), np.ones((2, 3)))
+        ww.limit_kernels(undeclared, np.ones((1, 3)), method="quadrature")
+
+
+@pytest.mark.slow
+def test_an_undeclared_kink_is_found_after_the_hermite_series_gave_up():
+    undeclared = ww.MLP(1, lambda z: jnp.where(z > 0.1, 1.0, 0.0))
+    with pytest.raises(ValueError, match="declare the activation's kinks"):
+        ww.limit_kernels(undeclared, np.ones((2, 3)))
+
+
+def test_scales_whose_squares_overflow_are_refused():
+    """The determinant of two variances would be 0 or infinite: all inputs would look parallel."""
+    net = ww.MLP(1, "relu")
+    assert ww.limit_kernels(net, X * 1e60).ntk == pytest.approx(
+        1e120 * ww.limit_kernels(net, X).ntk
+    )
+    for scale, options in ((1e80, {}), (1e200, {}), (1e-11, {"precision": "float32"})):
+        with pytest.raises(ValueError, match="whose square is outside the range of float"):
+            ww.limit_kernels(net, X * scale, **options)
+
+
+def test_kernels_of_concrete_numbers_are_constants_inside_jit():
+    net = ww.MLP(1, "relu", weight_law=("uniform", "gaussian"))
+    inside = jax.jit(lambda s: s * ww.limit_kernels(net, X[:, :2]).ntk)(2.0)
+    assert inside == pytest.approx(2 * ww.limit_kernels(net, X[:, :2]).ntk, rel=1e-14)
 
 
 def test_float32_mode_is_refused_with_the_line_to_add():
@@ -167,3 +203,51 @@ def test_float32_mode_is_refused_with_the_line_to_add():
             ww.limit_kernels(ww.MLP(1, "erf"), np.ones((1, 1)))
     finally:
         jax.config.update("jax_enable_x64", True)
+
+
+def _exact_kernels(name, x, depth, weight_std, bias_std):
+    """The recursion of relu or erf in 50 digits, for every pair of points."""
+    mp = mpmath.mp.clone()
+    mp.dps = 50
+    w, b = mp.mpf(weight_std) ** 2, mp.mpf(bias_std) ** 2
+
+    def moments(p, c, q):
+        if name == "erf":
+            root = mp.sqrt((1 + 2 * p) * (1 + 2 * q) - 4 * c * c)
+            return 2 / mp.pi * mp.atan2(2 * c, root), 4 / mp.pi / root
+        root = mp.sqrt(max(p * q - c * c, mp.mpf(0)))
+        angle = mp.atan2(root, c)
+        return (root + c * (mp.pi - angle)) / (2 * mp.pi), (mp.pi - angle) / (2 * mp.pi)
+
+    rows = [[mp.mpf(float(v)) for v in row] for row in x]
+    gram = [[mp.fdot(r, s) / len(r) for s in rows] for r in rows]
+    m = len(rows)
+    K = [[b + w * gram[i][j] for j in range(m)] for i in range(m)]
+    T = [row[:] for row in K]
+    for _ in range(depth):
+        made = [[moments(K[i][i], K[i][j], K[j][j]) for j in range(m)] for i in range(m)]
+        T = [
+            [b + w * (made[i][j][0] + made[i][j][1] * T[i][j]) for j in range(m)] for i in range(m)
+        ]
+        K = [[b + w * made[i][j][0] for j in range(m)] for i in range(m)]
+    return (np.array([[float(v) for v in row] for row in values]) for values in (K, T))
+
+
+@pytest.mark.parametrize("name", ["relu", "erf"])
+@pytest.mark.parametrize(("weight_std", "bias_std"), [(1.4, 0.2), (3e-4, 0.0), (30.0, 1.0)])
+def test_closed_forms_equal_fifty_digits_within_their_errors(name, weight_std, bias_std):
+    """Nearly parallel, opposite, orthogonal, long and short inputs, in one block."""
+    x = np.random.default_rng(4).standard_normal((9, 4))
+    x[1], x[2], x[3] = x[0] * (1 + 1e-9), -x[0], x[0] + 1e-5 * x[4]
+    x[5], x[6], x[7] = [1.0, 0, 0, 0], [0, 1.0, 0, 0], 1e3 * x[8]
+    net = ww.MLP(3, name, weight_std, bias_std)
+    made = ww.limit_kernels(net, x)
+    scale = np.sqrt(np.outer(np.diag(made.ntk), np.diag(made.ntk)))
+    for values, exact in zip(
+        (made.nngp, made.ntk), _exact_kernels(name, x, 3, weight_std, bias_std), strict=True
+    ):
+        assert (np.abs(values - exact) <= made.error).all()
+    assert (made.error <= 1e-6 * scale).all()
+    if weight_std < 2:
+        plain = np.array([0, 4, 5, 6, 8])
+        assert (made.error <= 1e-13 * scale)[np.ix_(plain, plain)].all()

@@ -122,7 +122,7 @@ class Adaptive(eqx.Module):
     """Gradient flow by Tsitouras' 5(4) method with step control (diffrax)."""
 
     times: Float[Array, " times"]
-    tolerance: float
+    tolerance: Float[Array, ""]
     step: float = float("nan")
 
     def integrate(self, velocity: Velocity, observe: Observe, start: PyTree, key=None):

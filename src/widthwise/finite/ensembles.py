@@ -17,6 +17,7 @@ solver. Momentum and mini-batches belong to gradient descent; no theory here des
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from numbers import Integral
 from typing import Literal, TypeAlias
 
 import equinox as eqx
@@ -85,8 +86,8 @@ class Runs:
         return len(self.outputs)
 
     def parameters(self, member: int) -> Parameters:
-        """The parameters of one member before training."""
-        number = self.first + member
+        """The parameters of one member, numbered from 0 in these runs, before training."""
+        number = self._number(member)
         block = _draw(self.net, self.width, self.task.x.shape[1], self.key, jnp.array([number]))
         return jax.tree.map(lambda leaf: leaf[0], block)
 
@@ -95,7 +96,7 @@ class Runs:
         if self._training is None:
             raise ValueError("these runs do not know how they were trained; make them by simulate")
         size = packet_size(self.net, self.width, self._training.task)
-        number = self.first + member
+        number = self._number(member)
         packet = trained(self._training, np.arange(size) + number // size * size)
         last = jax.tree.map(lambda leaf: leaf[number % size], packet)
         basis = self._training.basis
@@ -104,6 +105,12 @@ class Runs:
         before = self.parameters(member)[0]
         change = last[0].weight - before.weight @ basis  # what is orthogonal to the data stays
         return (Layer(before.weight + change @ basis.T, last[0].bias), *last[1:])
+
+    def _number(self, member: int) -> int:
+        """Its number under the key."""
+        if not isinstance(member, Integral) or not 0 <= member < self.members:
+            raise ValueError(f"member must be an integer below {self.members}, got {member!r}")
+        return self.first + int(member)
 
     @cached_property
     def ntk(self) -> Float[np.ndarray, "members points train"]:
@@ -194,6 +201,7 @@ def simulate(
         (10, 2, 2, 1)
     """
     checks.require_x64()
+    checks.key(key)
     n = checks.width(width)
     task = _task(net, x_train, y_train, x_test)
     moments = np.atleast_1d(checks.times(times))
@@ -209,6 +217,10 @@ def simulate(
         raise ValueError(f"precision must be 'float64' or 'float32', got {precision!r}")
     names = quantities(record)
     if method == "descent":
+        if solver != "runge_kutta":
+            raise ValueError(
+                f"solver belongs to method='flow', got solver={solver!r} with method='descent'"
+            )
         plan = _descent(moments, times, step, momentum, batch, len(task.x_train))
     elif method != "flow":
         raise ValueError(f"method must be 'flow' or 'descent', got {method!r}")
@@ -220,7 +232,11 @@ def simulate(
     elif solver not in ("runge_kutta", "adaptive"):
         raise ValueError(f"solver must be 'runge_kutta' or 'adaptive', got {solver!r}")
     elif solver == "adaptive":
-        plan = Adaptive(moments, allowed)
+        if step is not None:
+            raise ValueError(
+                f"solver='adaptive' chooses its steps: leave step out, got step={step!r}"
+            )
+        plan = Adaptive(moments, jnp.asarray(allowed))
     else:
         plan = FixedSteps.flow(moments, 1.0, scheme_for(net, n, len(task.x_train)))
     training = _training(net, n, task, key, plan, names)
@@ -293,6 +309,8 @@ def simulate_widths(
         >>> {n: r.outputs.shape for n, r in runs.items()}
         {8: (10, 1, 1, 1), 32: (10, 1, 1, 1)}
     """
+    if not isinstance(widths, Iterable):
+        raise ValueError(f"widths must be a list of widths, such as [64, 256], got {widths!r}")
     each = [checks.width(n, "widths") for n in widths]
     if not each or len(set(each)) < len(each):
         raise ValueError(f"widths must be one or more different widths, got {widths!r}")
@@ -300,10 +318,10 @@ def simulate_widths(
     return {n: simulate(net, n, *data, jax.random.fold_in(key, n), **options) for n in each}
 
 
-def _first(first: object) -> int:
-    if isinstance(first, bool) or not isinstance(first, int) or first < 0:
+def _first(first: int) -> int:
+    if isinstance(first, bool) or not isinstance(first, Integral) or first < 0:
         raise ValueError(f"first is the number of a member, at least 0, got {first!r}")
-    return first
+    return int(first)
 
 
 def _task(net: MLP, x_train: ArrayLike, y_train: ArrayLike, x_test: ArrayLike | None) -> Task:
@@ -346,7 +364,7 @@ def _descent(moments: np.ndarray, times, step, momentum, batch, train_points: in
         raise ValueError("gradient descent needs step=, its learning rate η")
     if (moments != np.round(moments)).any():
         raise ValueError(f"times counts gradient-descent steps, got {times!r}")
-    if not 0 <= momentum < 1:
+    if checks.nonnegative(momentum, "momentum") >= 1:
         raise ValueError(f"momentum must be at least 0 and below 1, got {momentum!r}")
     if batch is not None and checks.positive_integer(batch, "batch") > train_points:
         raise ValueError(

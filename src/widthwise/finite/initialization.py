@@ -31,6 +31,7 @@ def sample_initial(
         :class:`ConditionalMoments` of the first output component.
     """
     checks.require_x64()
+    checks.key(key)
     point = np.asarray(checks.points([x] if np.ndim(x) == 1 else x))
     n, count = checks.width(width), checks.positive_integer(members, "members")
     fan = (point.shape[1], *net.widths(n), net.outputs)

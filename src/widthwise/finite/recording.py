@@ -36,6 +36,8 @@ Seen: TypeAlias = dict[str, jax.Array]
 
 def quantities(record: str | Iterable[str]) -> tuple[str, ...]:
     """The names asked for, checked, each once and in the order of the table."""
+    if not isinstance(record, Iterable):
+        raise ValueError(f"record must be one name or several, got {record!r}")
     asked = {record} if isinstance(record, str) else set(record)
     unknown = asked - {*QUANTITIES, "outputs"}
     if unknown:

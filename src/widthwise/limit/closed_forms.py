@@ -30,7 +30,24 @@ def expectations(activation: Activation, K11: jax.Array, K12: jax.Array, K22: ja
     return _FORMS[activation.name](activation, K11, K12, K22)
 
 
+def curvature(activation: Activation, variance: jax.Array) -> jax.Array:
+    """E φ''² = ∂(E φ'φ')/∂K₁₂ at K₁₁ = K₁₂ = K₂₂ (Price); 0 where φ has kinks."""
+    if activation.kinks:
+        return jnp.zeros_like(variance)
+
+    def slope(K12):
+        return expectations(activation, variance, K12, variance)[1]
+
+    return jax.jvp(slope, (variance,), (jnp.ones_like(variance),))[1]
+
+
 _PARALLEL = 4.5e-16
+
+
+def _determinant(K11, K12, K22):
+    """Det K, not below 0; its derivatives at 0 are those from above."""
+    determinant = K11 * K22 - K12**2
+    return jnp.where(determinant < 0, 0.0, determinant)
 
 
 def root_determinant(K11: jax.Array, K12: jax.Array, K22: jax.Array) -> jax.Array:
@@ -40,9 +57,17 @@ def root_determinant(K11: jax.Array, K12: jax.Array, K22: jax.Array) -> jax.Arra
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, determinant, 1.0)), 0.0)
 
 
+def right_angle(K11: jax.Array, K12: jax.Array, K22: jax.Array) -> Pair:
+    """√det K, and arcsin of the correlation; both 0 where a variance vanishes.
+
+    XLA would evaluate them again for everything that is made of them; the barriers forbid it.
+    """
+    root = jax.lax.optimization_barrier(root_determinant(K11, K12, K22))
+    return root, jax.lax.optimization_barrier(arctan2(K12, root))
+
+
 def _arcsine(K11, K12, K22):
-    """Arcsin of the correlation; 0 where a variance vanishes."""
-    return arctan2(K12, root_determinant(K11, K12, K22))
+    return right_angle(K11, K12, K22)[1]
 
 
 @jax.custom_jvp
@@ -70,12 +95,23 @@ def identity(activation, K11, K12, K22) -> Pair:
 
 def relu_family(activation, K11, K12, K22) -> Pair:
     """φ(z) = p z + q |z|: E|z₁z₂| = (2/π)(√det K + K₁₂ arcsin ρ), cross terms vanish."""
-    below = {"relu": 0.0, "abs": -1.0}.get(activation.name)
-    below = activation.parameters[0] if below is None else below
-    p, q = (1 + below) / 2, (1 - below) / 2
+    p, q = _halves(activation)
     angle = _arcsine(K11, K12, K22)
     both = absolute_moment(K11, K12, K22)
     return p**2 * K12 + q**2 * both, p**2 + q**2 * (2 / math.pi) * angle
+
+
+def by_angle(activation: Activation, K12: jax.Array, root: jax.Array, angle: jax.Array) -> Pair:
+    """The same from √det K and arcsin ρ."""
+    p, q = _halves(activation)
+    both = 2 / math.pi * (root + K12 * angle)
+    return p**2 * K12 + q**2 * both, p**2 + q**2 * (2 / math.pi) * angle
+
+
+def _halves(activation: Activation) -> tuple[float, float]:
+    below = {"relu": 0.0, "abs": -1.0}.get(activation.name)
+    below = activation.parameters[0] if below is None else below
+    return (1 + below) / 2, (1 - below) / 2
 
 
 def sign(activation, K11, K12, K22) -> Pair:
@@ -89,7 +125,8 @@ def step(activation, K11, K12, K22) -> Pair:
 
 
 def erf(activation, K11, K12, K22) -> Pair:
-    root = jnp.sqrt(1 + 2 * K11 + 2 * K22 + 4 * jnp.maximum(K11 * K22 - K12**2, 0.0))
+    root = jnp.sqrt(1 + 2 * K11 + 2 * K22 + 4 * _determinant(K11, K12, K22))
+    root = jax.lax.optimization_barrier(root)
     return 2 / math.pi * arctan2(2 * K12, root), 4 / math.pi / root
 
 
@@ -102,7 +139,7 @@ def gelu(activation, K11, K12, K22) -> Pair:
     by Stein's identity E[z₁g] = K₁₁E[∂₁g] + K₁₂E[∂₂g] and the fact that a factor e^{−z²/2} tilts
     one Gaussian into another.
     """
-    D = 1 + K11 + K22 + jnp.maximum(K11 * K22 - K12**2, 0.0)
+    D = 1 + K11 + K22 + _determinant(K11, K12, K22)
     root = jnp.sqrt(D)
     P = 0.25 + arctan2(K12, root) / (2 * math.pi)
     turn = 2 * math.pi * root

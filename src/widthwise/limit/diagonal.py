@@ -14,11 +14,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
+from widthwise._vocabulary import Array
 from widthwise.limit import hermite_series as hermite
-from widthwise.limit.closed_forms import closed_form, expectations
+from widthwise.limit.closed_forms import closed_form, curvature, expectations
 from widthwise.limit.hermite_series import Series, Squares
-from widthwise.limit.tiles import Block, Points, Scales
+from widthwise.limit.points import Block, Points, Scales
 from widthwise.model.activations import Activation
 from widthwise.model.architecture import MLP
 
@@ -35,7 +37,9 @@ def scales(net: MLP) -> Scales:
         [rate.bias for rate in rates],
         [rate.weight for rate in rates],
     )
-    return Scales(*(jnp.stack([jnp.asarray(v, float) for v in column]) for column in columns))
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(columns)):
+        return Scales(*(jnp.stack([jnp.asarray(v, float) for v in c]) for c in columns))
+    return Scales(*(jnp.asarray(np.array(c, float)) for c in columns))
 
 
 @partial(jax.jit, static_argnums=0)
@@ -51,13 +55,17 @@ class Chain(NamedTuple):
         variance: a_l of every hidden layer (layers, points).
         norm: √E φ².
         slope: √E φ'².
+        curvature: √E φ''².
         kernels: of the output (points,).
+        series: Hermite series of all layers, where all have the same number of orders.
     """
 
     variance: jax.Array
     norm: jax.Array
     slope: jax.Array
+    curvature: jax.Array
     kernels: Block
+    series: Series | None
 
 
 class _Link(NamedTuple):
@@ -98,28 +106,48 @@ def chain(net: MLP, own: np.ndarray, tolerance: float) -> tuple[Chain, int]:
         own: x·x/d of every point (points,).
         tolerance: relative error allowed to the squares.
     """
+    if closed_form(net.activation) is not None:
+        return _closed_chain(net.activation, scales(net), jnp.asarray(own)), 0
     scale = scales(net)
     link = first_link(scale, jnp.asarray(own))
-    variances, layer_squares = [], []
-    least = 0 if closed_form(net.activation) is not None else hermite.ORDERS[0]
+    links, curvatures, tables, least = [], [], [], hermite.ORDERS[0]
     for layer in range(net.depth):
-        variances.append(link.nngp)
-        if not least:
-            own_squares = squares(net.activation, link.nngp)
-            relative = jnp.full_like(link.nngp, _ROUNDING)
-        else:
+        series, own_squares = hermite.tabulate(net.activation, least, link.nngp)
+        while not bool(jnp.all(series.error <= tolerance)) and least < hermite.ORDERS[-1]:
+            least = hermite.ORDERS[hermite.ORDERS.index(least) + 1]
             series, own_squares = hermite.tabulate(net.activation, least, link.nngp)
-            while not bool(jnp.all(series.error <= tolerance)) and least < hermite.ORDERS[-1]:
-                least = hermite.ORDERS[hermite.ORDERS.index(least) + 1]
-                series, own_squares = hermite.tabulate(net.activation, least, link.nngp)
-            met = series.error <= tolerance
-            relative = jnp.where(met, series.error, jnp.inf) + _ROUNDING
-        layer_squares.append(own_squares)
+        met = series.error <= tolerance
+        relative = jnp.where(met, series.error, jnp.inf) + _ROUNDING
+        links.append((link, own_squares))
+        curvatures.append(hermite.curvature(net.activation, series, link.nngp))
+        tables = [*tables, series] if _fits(least, net.depth * len(own)) else []
         link = next_link(scale, layer + 1, link, own_squares, relative)
-    value, slope = (jnp.stack(v) for v in zip(*layer_squares, strict=True))
-    kernels = Block(link.nngp, link.ntk, jnp.maximum(link.nngp_error, link.ntk_error))
-    made = Chain(jnp.stack(variances), jnp.sqrt(value), jnp.sqrt(slope), kernels)
-    return made, least
+    chain = _chained(links, curvatures, link)
+    if len({len(series.value) for series in tables}) == 1 and len(tables) == net.depth:
+        chain = chain._replace(series=jax.tree.map(lambda *s: jnp.stack(s), *tables))
+    return chain, least
+
+
+def _fits(orders: int, points: int) -> bool:
+    return 2 * orders * points <= _MOST_NUMBERS or orders <= hermite.ORDERS[1]
+
+
+@partial(jax.jit, static_argnums=0)
+def _closed_chain(activation: Activation, scale: Scales, own: jax.Array) -> Chain:
+    link, links, curvatures = first_link(scale, own), [], []
+    for layer in range(1, len(scale.bias)):
+        own_squares = squares(activation, link.nngp)
+        links.append((link, own_squares))
+        curvatures.append(curvature(activation, link.nngp))
+        link = next_link(scale, layer, link, own_squares, jnp.full_like(link.nngp, _ROUNDING))
+    return _chained(links, curvatures, link)
+
+
+def _chained(links: list[tuple[_Link, Squares]], curvatures: list[jax.Array], last: _Link) -> Chain:
+    variance = jnp.stack([link.nngp for link, _ in links])
+    norm, slope = (jnp.sqrt(jnp.stack(v)) for v in zip(*(own for _, own in links), strict=True))
+    kernels = Block(last.nngp, last.ntk, jnp.maximum(last.nngp_error, last.ntk_error))
+    return Chain(variance, norm, slope, jnp.sqrt(jnp.stack(curvatures)), kernels, None)
 
 
 def coefficients(activation: Activation, variance: jax.Array, orders: int) -> Series | None:
@@ -130,7 +158,7 @@ def coefficients(activation: Activation, variance: jax.Array, orders: int) -> Se
         variance: of every layer and point (layers, points).
         orders: one of :data:`hermite_series.ORDERS`.
     """
-    if 2 * orders * variance.size > _MOST_NUMBERS and orders > hermite.ORDERS[1]:
+    if not _fits(orders, variance.size):
         return None
     layers = [hermite.tabulate(activation, orders, a)[0] for a in variance]
     return jax.tree.map(lambda *s: jnp.stack(s), *layers)
@@ -139,10 +167,27 @@ def coefficients(activation: Activation, variance: jax.Array, orders: int) -> Se
 def only(net: MLP, x: np.ndarray, tolerance: float) -> Block | None:
     """The kernels of every point with itself (points,), or ``None`` where φ grows too fast."""
     own = np.einsum("ai,ai->a", x, x) / x.shape[1]
-    kernels = chain(net, own, tolerance)[0].kernels
+    made, least = chain(net, own, tolerance)
+    if not least:
+        check_range(made.variance, np.dtype(float))
+    kernels = made.kernels
     if not bool(jnp.isfinite(kernels.error).all()):
         return None
     return Block(*(np.asarray(k) for k in kernels))
+
+
+def check_range(variance: Array, dtype: np.dtype) -> None:
+    """Refuse variances whose squares a closed form cannot represent in a precision."""
+    largest = 1e150 if dtype == np.float64 else 1e15
+    values = np.asarray(variance)
+    inside = (values == 0) | ((values <= largest) & (values >= 1 / largest))
+    if not inside.all():
+        worst = values[~inside].flat[0]
+        remedy = "" if dtype == np.float64 else "precision='float64', or "
+        raise ValueError(
+            f"a hidden layer has preactivations of variance {worst:.1e}, whose square is outside "
+            f"the range of {dtype}; use {remedy}inputs and weights of another scale"
+        )
 
 
 def points(x: np.ndarray, identity: np.ndarray, made: Chain) -> Points:
@@ -153,6 +198,7 @@ def points(x: np.ndarray, identity: np.ndarray, made: Chain) -> Points:
         made.variance,
         made.norm,
         made.slope,
+        made.curvature,
         None,
     )
 

@@ -26,7 +26,7 @@ from jaxtyping import Float
 from scipy.linalg import cho_solve, cholesky
 
 from widthwise import _checks as checks
-from widthwise._vocabulary import ArrayLike
+from widthwise._vocabulary import Array, ArrayLike
 from widthwise.limit.kernels import limit_kernels
 from widthwise.limit.traced import needed
 from widthwise.model.architecture import MLP
@@ -142,6 +142,7 @@ def _cholesky(matrix: np.ndarray, name: str, kernel_error: float) -> np.ndarray:
 
 def _normal(key: jax.Array, draws: int, mean: np.ndarray, covariance: np.ndarray) -> jax.Array:
     """Draws of N(mean, covariance), columns independent; negative eigenvalues are rounding."""
+    checks.key(key)
     checks.positive_integer(draws, "draws")
     values, vectors = np.linalg.eigh(covariance)
     root = vectors * np.sqrt(np.maximum(values, 0.0))
@@ -155,8 +156,8 @@ def limit_gp(
     y_train: ArrayLike,
     x_test: ArrayLike | None = None,
     *,
-    noise: float = 0.0,
-    jitter: float = 0.0,
+    noise: float | Array = 0.0,
+    jitter: float | Array = 0.0,
     tolerance: float | None = None,
 ) -> LimitGP:
     """The Gaussian process of the infinitely wide network, conditioned on data.
@@ -206,7 +207,7 @@ def log_marginal_likelihood(
     x: ArrayLike,
     y: ArrayLike,
     *,
-    noise: float | jax.Array,
+    noise: float | Array,
     tolerance: float | None = None,
 ) -> float | jax.Array:
     """Log density of labels under the Gaussian process of an infinitely wide network,
@@ -240,7 +241,7 @@ def log_marginal_likelihood(
         True
     """
     if not needed(net, x, y, noise):
-        return limit_gp(net, x, y, noise=float(noise), tolerance=tolerance).log_marginal_likelihood
+        return limit_gp(net, x, y, noise=noise, tolerance=tolerance).log_marginal_likelihood
     K = jnp.asarray(limit_kernels(net, x, tolerance=tolerance).nngp)
     y = jnp.asarray(y, float)
     y = y[:, None] if y.ndim == 1 and net.outputs == 1 else y

@@ -17,11 +17,11 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from widthwise.algebra.gaussian import TOLERANCE
-from widthwise.limit import diagonal, pairs, tiles
+from widthwise.limit import closed_tiles, diagonal, pairs, tiles
 from widthwise.limit.closed_forms import closed_form
-from widthwise.limit.hermite_series import ORDERS
+from widthwise.limit.hermite_series import ORDERS, Series
 from widthwise.limit.layer import has_gaussian_bias
-from widthwise.limit.tiles import Block, Points, Scales
+from widthwise.limit.points import Block, Layer, Points, Scales
 from widthwise.model.architecture import MLP
 from widthwise.model.laws import Gaussian
 
@@ -61,6 +61,7 @@ class Grid:
         rows: the rows.
         columns: the columns, the same object where they are the same points.
         points: what the recursion needs of all of them but Hermite series.
+        series: the Hermite series with the fewest orders, where they are known.
         orders: numbers of Hermite orders to try, in turn; (0,) for a closed form.
         tolerance: error allowed in each layer.
         size: points per side of a block.
@@ -72,6 +73,7 @@ class Grid:
     rows: Side
     columns: Side
     points: Points
+    series: Series | None
     orders: tuple[int, ...]
     tolerance: float
     size: int
@@ -95,13 +97,25 @@ class Grid:
         return self._made[orders]
 
     @cached_property
+    def point_errors(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Of rows and columns, the numbers whose products are the errors; ``None`` if not such."""
+        if self.orders != (0,) or self.net.activation.kinks:
+            return None
+        tables = self.tables(0)
+        assert tables is not None
+        rows, columns = (_root_error(self.scales, side) for side in tables)
+        return np.asarray(rows), np.asarray(columns)
+
+    @cached_property
     def _made(self) -> dict[int, tuple[Points, Points] | None]:
         return {}
 
     def _tables(self, orders: int) -> tuple[Points, Points] | None:
         every = self.points
         if orders:
-            series = diagonal.coefficients(self.net.activation, every.variance, orders)
+            series = self.series if orders == self.orders[0] else None
+            if series is None:
+                series = diagonal.coefficients(self.net.activation, every.variance, orders)
             if series is None:
                 return None
             every = every._replace(series=series)
@@ -123,6 +137,9 @@ def prepare(
 ) -> Grid:
     """Everything that belongs to single points, for rows ``x`` and columns ``x2`` (or ``x``)."""
     tolerance = tolerance or TOLERANCE
+    devices = tuple(jax.devices() if devices is None else devices)
+    if not devices:
+        raise ValueError("devices must be one or more JAX devices, such as jax.devices(), got none")
     sets = [x] if x2 is None else [x, x2]
     size = next((s for s in _SIDES if s >= max(map(len, sets))), _SIDES[-1])
     filled = [_filled(points, size) for points in sets]
@@ -131,6 +148,8 @@ def prepare(
     identity = np.array([ids.setdefault(row.tobytes(), len(ids)) for row in every + 0.0])
     own = np.einsum("ai,ai->a", every, every) / every.shape[1]
     chain, least = diagonal.chain(net, own, tolerance)
+    if not least:
+        diagonal.check_range(chain.variance, np.dtype(dtype))
     sides, start = [], 0
     for points, padded in zip(sets, filled, strict=True):
         kernels = Block(*(np.array(k[start : start + len(points)]) for k in chain.kernels))
@@ -146,11 +165,12 @@ def prepare(
         sides[0],
         sides[-1],
         diagonal.points(every, identity, chain),
+        chain.series,
         tuple(n for n in ORDERS if n >= least) if least else (0,),
         tolerance,
         size,
         np.dtype(dtype),
-        tuple(jax.devices() if devices is None else devices),
+        devices,
     )
 
 
@@ -193,6 +213,9 @@ def rectangle(grid: Grid, rows: slice, columns: slice) -> Block:
             break
     if places and grid.orders != (0,):
         _requadrature(grid, result, rows, columns, mirrored)
+    if grid.point_errors is not None:
+        across, down = grid.point_errors
+        np.multiply.outer(across[rows], down[columns], out=result.error)
     if mirrored:
         for matrix, own in zip(result, rounded(grid.rows.kernels, grid.dtype), strict=True):
             np.fill_diagonal(matrix, own[rows])
@@ -216,12 +239,18 @@ def _fill(grid: Grid, tables, result: Block, places: list, origin, mirrored: boo
         made = _computed(grid, tables, np.array(some) + origin)
         for (i, j), block in zip(some, made, strict=True):
             _put(result, block, i * grid.size, j * grid.size, mirrored)
-            if not np.isfinite(block[2]).all():
+            if grid.orders != (0,) and not np.isfinite(block.error).all():
                 yield i, j
 
 
-def _computed(grid: Grid, tables: tuple[Points, Points], places: np.ndarray) -> np.ndarray:
-    """Blocks (blocks, 3, size, size) at places in units of the block size."""
+@jax.jit
+def _root_error(scales: Scales, points: Points) -> jax.Array:
+    first, above = (Layer(*(s[part] for s in scales)) for part in (0, slice(1, None)))
+    return closed_tiles.root_error(first, above, points)
+
+
+def _computed(grid: Grid, tables: tuple[Points, Points], places: np.ndarray) -> list[Block]:
+    """Blocks of (size, size) at places in units of the block size."""
     devices = len(grid.devices)
     parts = np.array_split(places, devices)
     room = 1 << (len(parts[0]) - 1).bit_length()
@@ -229,17 +258,17 @@ def _computed(grid: Grid, tables: tuple[Points, Points], places: np.ndarray) -> 
     for d, part in enumerate(parts):
         lists[d, : len(part)], counts[d] = part, len(part)
     run = _program(grid.net.activation, grid.size, grid.devices)
-    made = np.asarray(run(grid.scales, *tables, lists, counts, grid.tolerance))
-    if devices == 1:
-        return made[0, : counts[0]]
-    return np.concatenate([made[d, :count] for d, count in enumerate(counts)])
+    made = jax.tree.map(np.asarray, run(grid.scales, *tables, lists, counts, grid.tolerance))
+    chosen = [(d, k) for d, count in enumerate(counts) for k in range(count)]
+    return [jax.tree.map(lambda values, at=at: values[at], made) for at in chosen]
 
 
 @lru_cache(maxsize=64)
 def _program(activation, size: int, devices: tuple[jax.Device, ...]):  # pyright: ignore[reportInvalidTypeForm]
     def one_device(scales, rows, columns, places, counts, tolerance):
         blocks = partial(tiles.blocks, activation, size=size)
-        return blocks(scales, rows, columns, places[0], counts[0], tolerance)[None]
+        made = blocks(scales, rows, columns, places[0], counts[0], tolerance)
+        return jax.tree.map(lambda values: values[None], made)
 
     if len(devices) == 1:
         return jax.jit(one_device)
@@ -256,11 +285,14 @@ def _mesh(devices: tuple[jax.Device, ...]) -> Mesh:  # pyright: ignore[reportInv
     return Mesh(np.array(devices), ("devices",))
 
 
-def _put(result: Block, block: np.ndarray, row: int, column: int, mirrored: bool) -> None:
+def _put(result: Block, block: Block, row: int, column: int, mirrored: bool) -> None:
     high, wide = (
-        min(len(block[0]), n - at) for n, at in zip(result.nngp.shape, (row, column), strict=True)
+        min(len(block.nngp), n - at) for n, at in zip(result.nngp.shape, (row, column), strict=True)
     )
-    for matrix, values in zip(result, block[:, :high, :wide], strict=True):
+    for matrix, values in zip(result, block, strict=True):
+        if values is None:
+            continue
+        values = values[:high, :wide]
         if mirrored and row == column:
             values = np.triu(values) + np.triu(values, 1).T
         matrix[row : row + high, column : column + wide] = values

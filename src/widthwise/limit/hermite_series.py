@@ -220,6 +220,15 @@ def _series(made: _Functions) -> tuple[Series, Squares]:
     return Series(value, slope, extra, extra_slope, *tails, error), Squares(square, slope_square)
 
 
+@partial(jax.jit, static_argnums=0)
+def curvature(activation: Activation, series: Series, variance: jax.Array) -> jax.Array:
+    """E φ''² = Σ_k k f_k²/a, f_k the coefficients of φ'; 0 at a = 0 (points,)."""
+    kind = symmetry(activation)
+    order = np.arange(len(series.slope)) * (1 if kind == "none" else 2) + (kind == "even")
+    weighted = jnp.asarray(order, float) @ series.slope**2
+    return jnp.where(variance > 0, weighted / jnp.where(variance > 0, variance, 1.0), 0.0)
+
+
 class Single(NamedTuple):
     """All Hermite coefficients of one function at points (terms, points), tails and error."""
 

@@ -103,8 +103,17 @@ def limit_kernels(
         raise ValueError(f"precision must be 'float64' or 'float32', got {precision!r}")
     if diagonal and x2 is not None:
         raise ValueError("the diagonal belongs to one data set: leave x2 out, or diagonal=False")
+    if tolerance is not None:
+        tolerance = checks.positive(tolerance, "tolerance")
     if traced.needed(net, x, x2):
         return _traced(net, x, x2, tolerance, method, diagonal, precision)
+    with jax.ensure_compile_time_eval():  # numbers, also inside somebody's jit
+        return _concrete(net, x, x2, tolerance, method, diagonal, precision, devices)
+
+
+def _concrete(
+    net: MLP, x, x2, tolerance, method: Method, diagonal: bool, precision: Precision, devices
+) -> LimitKernels:
     x = checks.points(x)
     net = net.at_width(np.inf, x.shape[1])
     if x2 is not None:

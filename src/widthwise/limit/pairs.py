@@ -14,7 +14,7 @@ from widthwise.algebra.bivariate import PairMoments
 from widthwise.algebra.gaussian import TOLERANCE
 from widthwise.limit import first_layer
 from widthwise.limit.layer import Method, gaussian_layer_moments
-from widthwise.limit.tiles import Block
+from widthwise.limit.points import Block
 from widthwise.model.architecture import MLP
 from widthwise.model.laws import Gaussian
 

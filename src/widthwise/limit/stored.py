@@ -22,7 +22,7 @@ from widthwise._version import __version__
 from widthwise._vocabulary import ArrayLike
 from widthwise.limit import grid, pairs
 from widthwise.limit.kernels import Precision
-from widthwise.limit.tiles import Block
+from widthwise.limit.points import Block
 from widthwise.model.architecture import MLP
 
 _UNIT = 128
@@ -93,6 +93,8 @@ def store_limit_kernels(
         raise ValueError(f"block must be a multiple of {_UNIT}, got {block}")
     if precision not in ("float64", "float32"):
         raise ValueError(f"precision must be 'float64' or 'float32', got {precision!r}")
+    if tolerance is not None:
+        tolerance = checks.positive(tolerance, "tolerance")
     x = checks.points(x)
     net = net.at_width(np.inf, x.shape[1])
     if x2 is not None:

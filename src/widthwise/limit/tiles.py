@@ -11,67 +11,19 @@ is a function of the angle of two inputs, and an error of K counts over the angl
 """
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from widthwise.limit import closed_tiles
 from widthwise.limit import hermite_series as hermite
 from widthwise.limit.closed_forms import expectations, root_determinant
 from widthwise.limit.mehler import pair_sums
+from widthwise.limit.points import Block, Layer, Points, Scales
 from widthwise.model.activations import Activation
 
 JUMPS = ("step", "sign")
-
-
-class Scales(NamedTuple):
-    """σ_b², σ_w² and the learning-rate factors r_b, r_w of every layer (layers,), output last."""
-
-    bias: jax.Array
-    weight: jax.Array
-    bias_rate: jax.Array
-    weight_rate: jax.Array
-
-
-class Points(NamedTuple):
-    """What the recursion knows of single points; the last axis is the points.
-
-    Args:
-        inputs: x/√d, (inputs, points).
-        identity: equal for equal inputs (points,).
-        variance: K_aa of every hidden layer (layers, points).
-        norm: √E φ².
-        slope: √E φ'².
-        series: Hermite coefficients of every layer, or ``None`` for a closed form.
-    """
-
-    inputs: jax.Array
-    identity: jax.Array
-    variance: jax.Array
-    norm: jax.Array
-    slope: jax.Array
-    series: hermite.Series | None
-
-    def part(self, start: jax.Array, size: int) -> "Points":
-        """Points start … start + size − 1."""
-        return jax.tree.map(lambda t: jax.lax.dynamic_slice_in_dim(t, start, size, -1), self)
-
-
-class Block(NamedTuple):
-    """NNGP, NTK and the error of either (rows, columns); infinite where the tolerance is missed."""
-
-    nngp: Any
-    ntk: Any
-    error: Any
-
-
-class Layer(NamedTuple):
-    """One layer's σ_b², σ_w², r_b and r_w."""
-
-    bias: jax.Array
-    weight: jax.Array
-    bias_rate: jax.Array
-    weight_rate: jax.Array
 
 
 class State(NamedTuple):
@@ -115,61 +67,23 @@ def block(
     start = first_state(first, rows.inputs.T, columns.inputs, rows.variance[0], columns.variance[0])
 
     above = Layer(*(s[1:] for s in scales))
-    tables = tuple((p.variance, p.norm, p.slope, p.series) for p in (rows, columns))
-    if rows.series is None and not activation.kinks:
-        return _rounded_block(activation, first, above, start, same, rows, columns)
+    if rows.series is None and activation.name not in JUMPS:
+        given = (above, (start.nngp, start.ntk), same, rows, columns)
+        if activation.kinks:
+            return closed_tiles.kinked(activation, first, *given)
+        return closed_tiles.smooth(activation, *given)
+    tables = tuple((p.variance, p.norm, p.slope, p.curvature, p.series) for p in (rows, columns))
 
     def layer(state: State, given):
         scale, a, b = given
         if a[-1] is None:
-            moments = closed_moments(activation, state, same, a[:3], b[:3])
+            moments = closed_moments(activation, state, same, a[:4], b[:4])
         else:
             moments = _series_moments(activation, state, same, a, b, tolerance)
         return next_state(scale, state, moments), None
 
     last, _ = jax.lax.scan(layer, start, (above, *tables))
     return Block(last.nngp, last.ntk, jnp.maximum(last.nngp_error, last.ntk_error))
-
-
-def _rounded_block(activation, first: Layer, above: Layer, start: State, same, rows, columns):
-    """A smooth closed form, whose only error is rounding: a product of numbers of single points."""
-
-    def layer(kernels, given):
-        scale, a, b = given
-        nngp, ntk = kernels
-        K = jnp.where(same, jnp.broadcast_to(a[:, None], same.shape), nngp)
-        F, G = expectations(activation, a[:, None], K, b)
-        ntk = scale.bias_rate * scale.bias + scale.weight * (scale.weight_rate * F + G * ntk)
-        return (scale.bias + scale.weight * F, ntk), None
-
-    given = (above, rows.variance, columns.variance)
-    (nngp, ntk), _ = jax.lax.scan(layer, (start.nngp, start.ntk), given)
-    error, error2 = (_rounding_error(first, above, points) for points in (rows, columns))
-    return Block(nngp, ntk, error[:, None] * error2)
-
-
-def _rounding_error(first: Layer, above: Layer, points: Points) -> jax.Array:
-    """The e with error ≤ e(x) e(x'): the errors of the diagonal (Cauchy and Schwarz)."""
-    unit = jnp.finfo(points.norm.dtype).eps
-    own = points.variance[0]
-    start = unit * max(1.0, len(points.inputs) ** 0.5 / 2) * own
-    ntk = first.bias_rate * first.bias + first.weight_rate * (own - first.bias)
-
-    def layer(carried, given):
-        nngp_error, ntk_error, ntk = carried
-        scale, norm, slope = given
-        nngp_error = scale.weight * (4 * unit * norm**2 + slope**2 * nngp_error)
-        rounding = 2 * unit * jnp.abs(ntk) * jnp.maximum(slope, 1.0) ** 2
-        ntk_error = scale.weight_rate * nngp_error + scale.weight * (
-            slope**2 * ntk_error + rounding
-        )
-        own = scale.weight_rate * norm**2 + slope**2 * ntk
-        ntk = scale.bias_rate * scale.bias + scale.weight * own
-        return (nngp_error, ntk_error, ntk), None
-
-    given = (above, points.norm, points.slope)
-    (nngp_error, ntk_error, _), _ = jax.lax.scan(layer, (start, start, ntk), given)
-    return jnp.sqrt(jnp.maximum(nngp_error, ntk_error))
 
 
 def first_state(scale: Layer, x: jax.Array, x2: jax.Array, a: jax.Array, b: jax.Array) -> State:
@@ -201,14 +115,15 @@ def next_state(scale: Layer, state: State, moments: Moments) -> State:
 def closed_moments(
     activation: Activation, state: State, same: jax.Array, row: tuple, column: tuple
 ) -> Moments:
-    """By the closed form; rows and columns are (variance, √E φ², √E φ'²), each (points,)."""
-    (a, norm, slope), (b, norm2, slope2) = row, column
+    """By the closed form; rows and columns: variance, √E φ², √E φ'² and √E φ''², each (points,)."""
+    (a, norm, slope, curve), (b, norm2, slope2, curve2) = row, column
     a = jnp.broadcast_to(a[:, None], same.shape)
     unit = jnp.finfo(a.dtype).eps
     K = jnp.where(same, a, state.nngp)
     F, G = jax.lax.optimization_barrier(expectations(activation, a, K, b))
     F_error = 2 * unit * (norm[:, None] * norm2 + jnp.abs(F))
     G_error = 2 * unit * jnp.maximum(jnp.abs(G), 1.0)
+    G_error = G_error + curve[:, None] * curve2 * (state.nngp_error + 2 * unit * jnp.abs(K))
     if activation.kinks:
         angle = _angle_error(a, K, b, state.nngp_error, same)
         G_error = G_error + angle
@@ -218,7 +133,7 @@ def closed_moments(
 
 
 def _series_moments(activation, state: State, same, row, column, tolerance) -> Moments:
-    (a, norm, slope, series), (b, norm2, slope2, series2) = row, column
+    (a, norm, slope, curve, series), (b, norm2, slope2, curve2, series2) = row, column
     rho = correlation(a, state.nngp, b, same)
     sums = pair_sums(hermite.symmetry(activation), series, series2, rho, tolerance / 10)
     F = jnp.where(same, norm[:, None] ** 2, sums.value)
@@ -226,7 +141,8 @@ def _series_moments(activation, state: State, same, row, column, tolerance) -> M
     size, gain = norm[:, None] * norm2, slope[:, None] * slope2
     alone = series.error[:, None] + series2.error
     relative = relative_error(jnp.where(same, alone, sums.error), tolerance)
-    return Moments(F, G, relative * size, relative * gain, gain)
+    inherited = curve[:, None] * curve2 * state.nngp_error
+    return Moments(F, G, relative * size, relative * gain + inherited, gain)
 
 
 def correlation(a: jax.Array, K: jax.Array, b: jax.Array, same: jax.Array) -> jax.Array:
@@ -261,8 +177,8 @@ def blocks(
     tolerance: jax.Array,
     *,
     size: int,
-) -> jax.Array:
-    """The first ``count`` of a list of square blocks, (blocks, 3, size, size).
+) -> Block:
+    """The first ``count`` of a list of square blocks, each array (blocks, size, size).
 
     Args:
         activation: as in :func:`block`, as are the next three.
@@ -275,10 +191,13 @@ def blocks(
         size: points per side of a block.
     """
 
-    def one(i, out):
-        row, column = places[i, 0] * size, places[i, 1] * size
-        parts = rows.part(row, size), columns.part(column, size)
-        return out.at[i].set(jnp.stack(block(activation, scales, *parts, tolerance)))
+    def at(place: jax.Array) -> Block:
+        parts = rows.part(place[0] * size, size), columns.part(place[1] * size, size)
+        return block(activation, scales, *parts, tolerance)
 
-    out = jnp.zeros((len(places), 3, size, size), rows.inputs.dtype)
+    def one(i, out):
+        return jax.tree.map(lambda whole, values: whole.at[i].set(values), out, at(places[i]))
+
+    made = jax.eval_shape(at, places[0])
+    out = jax.tree.map(lambda t: jnp.zeros((len(places), *t.shape), t.dtype), made)
     return jax.lax.fori_loop(0, count, one, out)

@@ -21,10 +21,11 @@ from jax.core import Tracer
 
 from widthwise.algebra.gaussian import TOLERANCE
 from widthwise.limit import diagonal, hermite_series, tiles
-from widthwise.limit.closed_forms import closed_form
+from widthwise.limit.closed_forms import closed_form, curvature
 from widthwise.limit.hermite_series import Squares
 from widthwise.limit.mehler import Factors, mehler_sums
-from widthwise.limit.tiles import Block, Layer, Moments, Scales, State
+from widthwise.limit.points import Block, Layer, Scales
+from widthwise.limit.tiles import Moments, State
 from widthwise.model.activations import Activation
 from widthwise.model.architecture import MLP
 
@@ -79,18 +80,20 @@ def _kernels(activation, scale: Scales, x, x2, tolerance: float, own: bool) -> B
 
 
 def _chain(activation, scale: Scales, x) -> list[tuple]:
-    """Per layer the kernels of every point with itself, and E φ², E φ'² (none for the output)."""
+    """Per layer each point's own kernels, and E φ², E φ'², E φ''² (none for the output)."""
     link = diagonal.first_link(scale, jnp.sum(x * x, 1) / x.shape[1])
     links = []
     for layer in range(1, len(scale.bias)):
         if closed_form(activation) is not None:
             squares, error = diagonal.squares(activation, link.nngp), jnp.zeros(())
+            curved = curvature(activation, _fixed(link.nngp))
         else:
             own, errors = zip(*(moment(activation, i, i, link.nngp) for i in (0, 1)), strict=True)
             squares, error = Squares(*own), jnp.maximum(*errors)
-        links.append((link, squares))
+            curved, _ = moment(activation, 2, 2, _fixed(link.nngp))
+        links.append((link, squares, curved))
         link = diagonal.next_link(scale, layer, link, squares, error + 4e-16)
-    return [*links, (link, None)]
+    return [*links, (link, None, None)]
 
 
 def _pairs(activation, scale: Scales, x, x2, links, others, tolerance: float) -> Block:
@@ -100,13 +103,13 @@ def _pairs(activation, scale: Scales, x, x2, links, others, tolerance: float) ->
     layers = [Layer(*(s[l] for s in scale)) for l in range(len(scale.bias))]
     a, b = links[0][0].nngp, others[0][0].nngp
     state = tiles.first_state(layers[0], x / root, columns.T / root, *map(_fixed, (a, b)))
-    for layer, (link, row), (link2, column) in zip(layers[1:], links, others, strict=False):
-        sides = (link.nngp, row), (link2.nngp, column)
-        given = [(v, *(_root(q) for q in squares)) for v, squares in sides]
+    for layer, *sides in zip(layers[1:], links, others, strict=False):
+        given = [(link.nngp, *map(_root, (*own, curved))) for link, own, curved in sides]
         if closed_form(activation) is not None:
             moments = tiles.closed_moments(activation, state, same, given[0], given[1])
         else:
-            moments = _series_moments(activation, state, same, given[0], given[1], row, tolerance)
+            own = sides[0][1]
+            moments = _series_moments(activation, state, same, given[0], given[1], own, tolerance)
         fixed = jax.lax.stop_gradient(moments[2:])
         state = tiles.next_state(layer, state, Moments(moments.value, moments.slope, *fixed))
     return Block(state.nngp, state.ntk, _fixed(jnp.maximum(*state[2:])))
@@ -120,13 +123,14 @@ def _root(square: jax.Array) -> jax.Array:
 
 
 def _series_moments(activation, state: State, same, row, column, own: Squares, tolerance):
-    (a, norm, slope), (b, norm2, slope2) = row, column
+    (a, norm, slope, curve), (b, norm2, slope2, curve2) = row, column
     K = jnp.where(same, 0.0, state.nngp)
     (F, error), (G, slope_error) = (dual(activation, i, i, a, K, b) for i in (0, 1))
     F, G = (jnp.where(same, v[:, None], f) for v, f in zip(own, (F, G), strict=True))
     size, gain = norm[:, None] * norm2, slope[:, None] * slope2
     relative = tiles.relative_error(jnp.maximum(error, slope_error), tolerance)
-    return Moments(F, G, relative * size, relative * gain, gain)
+    inherited = curve[:, None] * curve2 * state.nngp_error
+    return Moments(F, G, relative * size, relative * gain + inherited, gain)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))

@@ -31,7 +31,9 @@ def network_of(apply: object) -> MLP | None:
 
 def width_of(net: MLP, parameters: PyTree, inputs: int, width: int | None) -> int:
     """The n of these parameters, one network's or a stack's, or a refusal."""
-    if not all(isinstance(layer, Layer) for layer in parameters):
+    if not isinstance(parameters, tuple | list) or not all(
+        isinstance(layer, Layer) for layer in parameters
+    ):
         raise ValueError(
             "parameters of an MLP are a tuple of widthwise.Layer(weight, bias), as init gives them"
         )

@@ -13,6 +13,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Float, PyTree
 
 from widthwise import _checks as checks
@@ -77,7 +78,7 @@ def ntk_vector_product(
 
 
 def _vectors(v: ArrayLike, points: int, outputs: int) -> jax.Array:
-    array = jnp.asarray(v, float)
+    array = v if isinstance(v, Tracer) else jnp.asarray(checks.numbers(v, "v"))
     if array.ndim == 1 and outputs == 1:
         array = array[:, None]
     if array.ndim < 2 or array.shape[-2:] != (points, outputs):

@@ -13,6 +13,10 @@ with He_α(z; K) = (−∂)^α N(z; 0, K) / N(z; 0, K) (Petrov 1975, ch. VI; McC
 series is asymptotic: a truncation can be negative in the tails, at a small width a lower order may
 be better than the highest, and densities and distribution functions need Cramér's condition, which
 a law on a lattice does not satisfy. ``diagnose`` says which of this happens.
+
+An output bias that is not Gaussian has no part in the series and is added exactly (:mod:`.bias`);
+biases that shrink with the width enter with the size they have there
+(:meth:`~.law.EdgeworthLaw.at_width`).
 """
 
 from widthwise.initial.edgeworth.build import edgeworth as edgeworth

@@ -12,9 +12,11 @@ S is drawn as a shifted gamma variable with these three, or where that would nee
 as a gamma variable with the first two. Several outputs have the random kernel K over the points:
 for one point a gamma variable as above, else Gaussian draws with the mean and covariance of the
 K_ab, made positive semi-definite by setting negative eigenvalues to 0.
+
+An output bias that is not Gaussian is drawn from its law and added.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import jax
@@ -22,6 +24,7 @@ import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
 from widthwise.algebra.gaussian import Estimate
+from widthwise.initial.edgeworth.bias import OutputBias
 from widthwise.initial.edgeworth.expansion import Expansion, hermite_sum
 from widthwise.initial.edgeworth.readout import Readout
 
@@ -88,6 +91,14 @@ def signed(
     return Draws(u @ factor.T, weights, f"every expectation of the series to order {order}")
 
 
+def moved(drawn: Draws, key: PRNGKeyArray, bias: OutputBias | None) -> Draws:
+    """The draws with an independent output bias added."""
+    if bias is None:
+        return drawn
+    added = bias.sample(jax.random.fold_in(key, len(drawn.weights)), len(drawn.weights))
+    return replace(drawn, samples=drawn.samples + added)
+
+
 def require_gaussian(readout: Readout | None) -> Readout:
     """Raise unless the outputs are known to be Gaussian given the hidden layers."""
     if readout is None:
@@ -98,8 +109,8 @@ def require_gaussian(readout: Readout | None) -> Readout:
     if not readout.conditionally_gaussian:
         net = readout.net
         raise ValueError(
-            f"a scale mixture needs Gaussian readout weights (and output bias), so that outputs "
-            f"are Gaussian given the hidden layers; here the last layer has the weight law "
+            f"a scale mixture needs Gaussian readout weights, so that outputs are Gaussian given "
+            f"the hidden layers; here the last layer has the weight law "
             f"{net.weight_law[net.depth].name}; use method='signed'"
         )
     return readout
@@ -112,7 +123,7 @@ def scale_mixture(
     scale_key, normal_key = jax.random.split(key)
     S, matched = _scales(scale_key, cumulants, count, order)
     z = np.sqrt(S) * np.asarray(jax.random.normal(normal_key, (count,)), dtype=float)
-    return Draws(z, np.ones(count), matched)
+    return Draws(z[:, None], np.ones(count), matched)
 
 
 def _scales(key, cumulants, count: int, order: int) -> tuple[np.ndarray, str]:

@@ -2,7 +2,8 @@
 
 The Gaussian moments come from :func:`~widthwise.algebra.hermite.hermite_moments`: the trapezoid
 rule for smooth f, panels that end at declared kinks, refined until two levels agree; beyond four
-dimensions from 16 scrambled copies of Sobol points. The truncation keeps a smooth f's expectation
+dimensions from 16 scrambled copies of Sobol points. An independent output bias B enters through the
+values of its rule: E f(Z) = Σ_s p_s E f(X + s). The truncation keeps a smooth f's expectation
 asymptotic without any condition on the law (Bhattacharya and Rao 1976, §20); with kinks or jumps
 Cramér's condition is needed.
 """
@@ -19,6 +20,7 @@ from scipy.stats import qmc
 from widthwise.algebra.gaussian import QuadratureError
 from widthwise.algebra.hermite import NestedRule, hermite_moments, nodes_of, reach
 from widthwise.algebra.series import Series
+from widthwise.initial.edgeworth.bias import Shifts
 from widthwise.initial.edgeworth.expansion import Expansion, hermite_sum
 
 TOLERANCE = 1e-10
@@ -74,15 +76,17 @@ def contributions(
     fn: Callable[[np.ndarray], np.ndarray],
     factor: Float[np.ndarray, "dimension dimension"],
     expanded: Expansion,
+    shifts: Shifts,
     kinks: tuple[float, ...],
     tolerance: float | None,
 ) -> tuple[Series, float]:
-    """The contribution of every order to E f(Z), Z = factor · u, and E|f| in the limit.
+    """The contribution of every order to E f(Z), Z = factor · u + B, and E|f| in the limit.
 
     Args:
         fn: maps nodes (nodes, dimension) to values (nodes,).
         factor: L, lower triangular, with K = LLᵀ.
         expanded: the law of u.
+        shifts: the values and shares of an independent B.
         kinks: values of any Z_a at which f is not smooth.
         tolerance: numerical error allowed for every order, relative to E|f|.
     """
@@ -91,16 +95,20 @@ def contributions(
     kept = expanded.indices.sum(1) <= degree
     indices, c, spread = (part[kept] for part in expanded)
     root = np.array([np.prod([float(factorial(a)) for a in alpha]) for alpha in indices]) ** 0.5
-    if factor.shape[1] > 4:
-        return _by_sobol(fn, factor, Expansion(indices, c, spread), root)
-    allowed = TOLERANCE if tolerance is None else tolerance
+    allowed, count = TOLERANCE if tolerance is None else tolerance, len(shifts.shares)
     wide = reach(degree + _GROWTH)
+    everywhere = np.subtract.outer(np.array(kinks), shifts.values)
+    places = tuple(sorted(set(everywhere.ravel().tolist())))
+    levels = _PANEL_NODES if kinks else _STEPS
+    least = NestedRule(places, levels[0], wide)
+    if factor.shape[1] > 4 or (count > 1 and nodes_of(factor, least) * count > 10 * _MOST_NODES):
+        return _by_sobol(fn, factor, Expansion(indices, c, spread), shifts, root)
     previous, best, scale = None, None, 0.0
-    for level, fineness in enumerate(_PANEL_NODES if kinks else _STEPS):
-        rule = NestedRule(kinks, fineness, wide + 1.5 * (level % 2))
-        if previous is not None and nodes_of(factor, rule) > _MOST_NODES:
+    for level, fineness in enumerate(levels):
+        rule = NestedRule(places, fineness, wide + 1.5 * (level % 2))
+        if previous is not None and nodes_of(factor, rule) * count > _MOST_NODES:
             break
-        moments = hermite_moments(lambda z: _both(fn, z), factor, degree, rule)
+        moments = hermite_moments(lambda z: _averaged(fn, z, shifts), factor, degree, rule)
         scale, m = float(moments[1, 0]), moments[0] * root
         if not np.isfinite(m).all():
             raise ValueError(
@@ -124,6 +132,12 @@ def contributions(
     return best, scale
 
 
+def _averaged(fn: Callable[[np.ndarray], np.ndarray], z: np.ndarray, shifts: Shifts) -> np.ndarray:
+    """Values of f and |f| at z + B, averaged over B."""
+    moved = zip(shifts.values, shifts.shares, strict=True)
+    return np.asarray(sum(share * _both(fn, z + shift) for shift, share in moved))
+
+
 def _both(fn: Callable[[np.ndarray], np.ndarray], z: np.ndarray) -> np.ndarray:
     """Values of f and |f|; calls have few distinct sizes, so that JAX rarely compiles."""
     size = 1 << (len(z) - 1).bit_length()
@@ -139,14 +153,19 @@ def _both(fn: Callable[[np.ndarray], np.ndarray], z: np.ndarray) -> np.ndarray:
 
 
 def _by_sobol(
-    fn: Callable[[np.ndarray], np.ndarray], factor: np.ndarray, expanded: Expansion, root
+    fn: Callable[[np.ndarray], np.ndarray],
+    factor: np.ndarray,
+    expanded: Expansion,
+    shifts: Shifts,
+    root: np.ndarray,
 ) -> tuple[Series, float]:
     """As :func:`contributions`; the errors are standard errors, those of cumulants bounds."""
     copies, sizes = [], []
     for seed in range(_SOBOL_COPIES):
         points = qmc.Sobol(len(factor), rng=seed).random_base2(_SOBOL_EXPONENT)
         u = ndtri(np.clip(points, 1e-16, 1 - 1e-16))
-        values, absolute = _both(fn, u @ factor.T)
+        drawn = np.random.default_rng(seed).choice(len(shifts.shares), len(u), p=shifts.shares)
+        values, absolute = _both(fn, u @ factor.T + shifts.values[drawn])
         copies.append(values @ hermite_sum(u, expanded.indices, expanded.coefficients) / len(u))
         sizes.append(absolute.mean())
     deviation = np.std(copies, axis=0, ddof=1) / np.sqrt(_SOBOL_COPIES)

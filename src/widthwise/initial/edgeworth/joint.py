@@ -3,7 +3,8 @@
     p(z) = N(z; 0, K) Σ_α c_α He_α(z; K),        He_α(z; K) = (−∂)^α N(z; 0, K) / N(z; 0, K).
 
 It is computed in u = L⁻¹z, K = LLᵀ: there the limit is standard normal, He_α a product of Hermite
-polynomials of one variable each, and the cumulants are contracted with L⁻¹ once.
+polynomials of one variable each, and the cumulants are contracted with L⁻¹ once. Over an output
+bias whose law is not Gaussian it is averaged (:mod:`.bias`).
 """
 
 from collections.abc import Callable, Sequence
@@ -19,25 +20,20 @@ from widthwise._vocabulary import ArrayLike
 from widthwise.algebra.hermite import multi_indices
 from widthwise.algebra.partitions import set_partitions
 from widthwise.algebra.series import Series
-from widthwise.initial.edgeworth import diagnosis, draws, expectations, quantiles
+from widthwise.initial.edgeworth import diagnosis, draws
 from widthwise.initial.edgeworth.diagnosis import LawDiagnosis
 from widthwise.initial.edgeworth.draws import Draws, Method
-from widthwise.initial.edgeworth.expansion import (
-    Expansion,
-    expansion,
-    hermite_sum,
-    last_order,
-    projected,
-)
-from widthwise.initial.edgeworth.expectations import Expectation
+from widthwise.initial.edgeworth.expansion import Expansion, expansion, hermite_sum, projected
+from widthwise.initial.edgeworth.law import EdgeworthLaw
 from widthwise.initial.edgeworth.projection import Edgeworth
-from widthwise.initial.edgeworth.readout import Readout, require_no_lattice
+from widthwise.initial.edgeworth.readout import require_no_lattice
 
 _SINGULAR = 1e-10
+_FAR = 39.0  # beyond it the Gaussian density is 0 in float64
 
 
 @dataclass(frozen=True, eq=False)
-class JointEdgeworth:
+class JointEdgeworth(EdgeworthLaw):
     """The joint law of several outputs or projections, corrected for finite width.
 
     Args:
@@ -46,6 +42,9 @@ class JointEdgeworth:
             :func:`~widthwise.algebra.hermite.multi_indices`, a column for every power.
         errors: of the coefficients; all 0 by default.
         readout: the outputs this is the law of; without it no verdict on Cramér's condition.
+        bias: an output bias whose law is not Gaussian, which the cumulants do not hold.
+        sized: where biases shrink with the width, the law with the biases of width n
+            (:meth:`at_width`).
 
     Raises:
         ValueError: when the limiting covariance is singular, naming the combination that does not
@@ -62,7 +61,6 @@ class JointEdgeworth:
 
     cumulants: Float[np.ndarray, "indices orders_plus_1"]
     errors: Float[np.ndarray, "indices orders_plus_1"] | None = None
-    readout: Readout | None = None
 
     def __post_init__(self) -> None:
         higher = multi_indices(self.dimension, self.order + 2).sum(1) > 2
@@ -72,11 +70,6 @@ class JointEdgeworth:
                 "not Gaussian and has no Edgeworth series about one"
             )
         self._require_regular()
-
-    @property
-    def order(self) -> int:
-        """P, the highest power of n^{-1/2} kept."""
-        return self.cumulants.shape[1] - 1
 
     @cached_property
     def dimension(self) -> int:
@@ -94,7 +87,7 @@ class JointEdgeworth:
 
     @cached_property
     def covariance(self) -> Float[np.ndarray, "k k"]:
-        """K, the covariance of the limiting Gaussian."""
+        """K, of the limiting Gaussian; an output bias that is not Gaussian comes on top."""
         K = np.zeros((self.dimension, self.dimension))
         indices = multi_indices(self.dimension, 2)
         for alpha, value in zip(indices, self.cumulants[: len(indices), 0], strict=True):
@@ -103,18 +96,16 @@ class JointEdgeworth:
                 K[a, b] = K[b, a] = value
         return K
 
-    @property
-    def lattice(self) -> str:
-        """Why there is no density, where the outputs plainly lie on a lattice; else empty."""
-        return "" if self.readout is None else self.readout.lattice
-
     def cumulant(self, coordinates: Sequence[int]) -> Series:
         """Joint cumulant of the coordinates, repeated as needed, as a series in n^{-1/2}."""
-        place = self._place(coordinates)
-        if place is None:
-            return Series(np.zeros(self.order + 1))
-        error = None if self.errors is None else self.errors[place]
-        return Series(self.cumulants[place], error)
+        chosen, place = self._coordinates(coordinates), self._place(coordinates)
+        values, errors = np.zeros((2, self.order + 1))
+        if place is not None:
+            values = self.cumulants[place].copy()
+            errors = errors if self.errors is None else self.errors[place]
+        if self.bias is not None and len(chosen) > 1:
+            values[0] += self.bias.cumulant(chosen)
+        return Series(values, errors)
 
     def moment(self, coordinates: Sequence[int]) -> Series:
         """E ∏ Z_c over the coordinates, as a series in n^{-1/2} truncated like the density.
@@ -134,12 +125,9 @@ class JointEdgeworth:
         self, width: float, order: int | None = None
     ) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, "k k"]]:
         """The mean (k,) and covariance (k, k) of the truncated density at width n."""
-        k, last = self.dimension, self._last(order)
-        covariance = np.zeros((k, k))
-        for a in range(k):
-            for b in range(k):
-                covariance[a, b] = self.cumulant((a, b)).at(width, last)
-        return np.zeros(k), covariance
+        law, k, last = self.at_width(width), self.dimension, self._last(order)
+        pairs = [[law.cumulant((a, b)).at(width, last) for b in range(k)] for a in range(k)]
+        return np.zeros(k), np.array(pairs)
 
     def pdf(self, z: ArrayLike, width: float, order: int | None = None) -> np.ndarray:
         """The density at points z (…, k) for width n, with terms up to ``order``.
@@ -158,45 +146,15 @@ class JointEdgeworth:
                 f"z must have shape (…, {self.dimension}), one number per coordinate, got shape "
                 f"{points.shape}"
             )
-        L = self._factor
-        u = quantiles.clipped(np.linalg.solve(L, points.reshape(-1, self.dimension).T).T)
-        normal = np.exp(-(u * u).sum(1) / 2) / np.prod(np.diag(L) * np.sqrt(2 * np.pi))
-        coefficients = self._expansion.at(float(checks.width(width)), self._last(order))
-        ratio = hermite_sum(u, self._expansion.indices, coefficients[:, None])[:, 0]
-        return (normal * ratio).reshape(points.shape[:-1])
-
-    def expectation(
-        self,
-        fn: Callable[[np.ndarray], np.ndarray],
-        width: float,
-        order: int | None = None,
-        kinks: tuple[float, ...] = (),
-        *,
-        tolerance: float | None = None,
-    ) -> Expectation:
-        """E fn(Z) at width n, with its error and the contribution of every order.
-
-        Args:
-            fn: maps points z (nodes, k) to values (nodes,).
-            width: n.
-            order: the last order of the series; all by default.
-            kinks: values of any coordinate at which fn is not smooth.
-            tolerance: numerical error allowed, relative to E|fn|; 1e-10 by default, and what is
-                feasible in three dimensions and more.
-
-        Returns:
-            :class:`Expectation`: value, error, series.
-
-        Raises:
-            QuadratureError: when the tolerance is not reached, mostly for undeclared kinks.
-            ValueError: for a function of the wrong shape, or a kinked one of a lattice law.
-        """
-        if kinks:
-            require_no_lattice(self.readout, "expectations of functions with kinks")
-        series, scale = expectations.contributions(
-            fn, self._factor, self._expansion, kinks, tolerance
-        )
-        return expectations.summed(series, float(checks.width(width)), self._last(order), scale)
+        law = self.at_width(width)
+        L, coefficients = law._factor, law._expansion.at(float(width), self._last(order))
+        flat, total = points.reshape(-1, self.dimension), 0.0
+        for shift, share in zip(*law._shifts, strict=True):
+            u = np.clip(np.linalg.solve(L, (flat - shift).T).T, -_FAR, _FAR)
+            ratio = hermite_sum(u, law._expansion.indices, coefficients[:, None])[:, 0]
+            total = total + share * np.exp(-(u * u).sum(1) / 2) * ratio
+        scale = np.prod(np.diag(L) * np.sqrt(2 * np.pi))
+        return np.asarray(total / scale).reshape(points.shape[:-1])
 
     def sample(
         self,
@@ -229,34 +187,37 @@ class JointEdgeworth:
             ValueError: for a mixture where the readout is not Gaussian, or the truncated series
                 gives the kernel no covariance that a law could have.
         """
-        n, last = float(checks.width(width)), self._last(order)
-        count = checks.positive_integer(count, "count")
+        law, last = self.at_width(width), self._last(order)
+        n, count = float(width), checks.positive_integer(count, "count")
         if draws.method(method) == "signed":
-            return draws.signed(key, self._factor, self._expansion, n, last, count)
-        readout = draws.require_gaussian(self.readout)
+            drawn = draws.signed(key, law._factor, law._expansion, n, last, count)
+            return draws.moved(drawn, key, law.bias)
+        readout = draws.require_gaussian(law.readout)
         point = readout.cumulants.order + 3
         one = (readout.rows[0],)
         kappa = [
             0.0 if r < 2 else readout.cumulants.cumulant(one * r).at(n, last) for r in range(point)
         ]
-        return draws.kernel_mixture(key, readout, np.array(kappa), n, last, count)
+        drawn = draws.kernel_mixture(key, readout, np.array(kappa), n, last, count)
+        return draws.moved(drawn, key, law.bias)
 
     def diagnose(self, width: float, order: int | None = None) -> LawDiagnosis:
         """What speaks against this law at width n; ``str()`` says it in sentences.
 
         Negative mass and distances are integrals over the limiting Gaussian: exact rules up to two
-        coordinates, 2¹⁵ Sobol points (about 1 %) beyond.
+        coordinates, 2¹⁵ Sobol points (about 1 %) beyond. An output bias that is not Gaussian is
+        left out of them: it can only lessen both.
         """
+        law, last = self.at_width(width), self._last(order)
+        marginals = [law.projection(axis)._line(width) for axis in np.eye(self.dimension)]
         return diagnosis.of_joint(
-            self._expansion, self._factor, float(checks.width(width)), self._last(order),
-            [self.projection(axis)._weights(width) for axis in np.eye(self.dimension)],
-            self.readout,
-        )  # fmt: skip
+            law._expansion, law._factor, float(width), last, marginals, law.readout
+        )
 
     def optimal_order(self, width: float) -> int:
         """The order before the one whose contribution to the density is smallest, in L¹."""
-        n = float(checks.width(width))
-        return diagnosis.optimal_order(diagnosis.sizes_of_joint(self._expansion, n))
+        expanded = self.at_width(width)._expansion
+        return diagnosis.optimal_order(diagnosis.sizes_of_joint(expanded, float(width)))
 
     def projection(self, direction: ArrayLike) -> Edgeworth:
         """The law of direction · Z, direction (k,)."""
@@ -266,7 +227,11 @@ class JointEdgeworth:
                 f"direction must hold one number per coordinate ({self.dimension}), got shape "
                 f"{v.shape}"
             )
-        return Edgeworth(*self._seen_through(v[None]))
+        sized = self.sized
+        return Edgeworth(
+            *self._seen_through(v[None]),
+            None if sized is None else lambda n: sized(n).projection(v),
+        )
 
     def linear(self, matrix: ArrayLike) -> "JointEdgeworth":
         """The joint law of matrix · Z, matrix (projections, k)."""
@@ -275,7 +240,10 @@ class JointEdgeworth:
             raise ValueError(
                 f"matrix must have shape (projections, {self.dimension}), got shape {A.shape}"
             )
-        return JointEdgeworth(*self._seen_through(A))
+        sized = self.sized
+        return JointEdgeworth(
+            *self._seen_through(A), None if sized is None else lambda n: sized(n).linear(A)
+        )
 
     def marginal(self, coordinates: Sequence[int]) -> "JointEdgeworth":
         """The joint law of some of the coordinates; of one alone: :meth:`projection`."""
@@ -284,7 +252,8 @@ class JointEdgeworth:
     def _seen_through(self, A: np.ndarray):
         errors = None if self.errors is None else projected(self.errors, np.abs(A))
         readout = None if self.readout is None else self.readout.projected(A)
-        return projected(self.cumulants, A), errors, readout
+        bias = None if self.bias is None else self.bias.projected(A)
+        return projected(self.cumulants, A), errors, readout, bias
 
     @cached_property
     def _factor(self) -> np.ndarray:
@@ -297,6 +266,9 @@ class JointEdgeworth:
         errors = np.zeros_like(self.cumulants) if self.errors is None else self.errors
         whitened = projected(self.cumulants, inverse)
         return expansion(whitened, projected(errors, np.abs(inverse)), self.dimension)
+
+    def _of_points(self, fn: Callable[[np.ndarray], np.ndarray]) -> Callable:
+        return fn
 
     def _coordinates(self, coordinates: Sequence[int]) -> tuple[int, ...]:
         chosen = checks.indices(coordinates, "coordinates")
@@ -312,9 +284,6 @@ class JointEdgeworth:
         indices = multi_indices(self.dimension, self.order + 2)
         found = np.flatnonzero((indices == counts).all(1))
         return int(found[0]) if len(found) else None
-
-    def _last(self, order: int | None) -> int:
-        return last_order(order, self.order)
 
     def _require_regular(self) -> None:
         K = self.covariance

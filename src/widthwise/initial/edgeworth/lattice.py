@@ -16,6 +16,7 @@ again. A scan over a finite range is evidence, no proof.
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -94,36 +95,61 @@ def scan(readout: Readout, width: float) -> CramerScan:
         readout: the outputs and projections of the law.
         width: n.
     """
+    net = readout.net
+    last, at = net.depth, net.at_width(width, np.shape(readout.cumulants.x)[1])
+    n = at.ratios[-1] * width
+    worst = None
+    for one in _projections(readout):
+        logs = n * np.log(np.maximum(one.values, 1e-300))
+        if net.has_bias(last):
+            slope = float(at.bias_std[last]) * n**0.5 / (float(at.weight_std[last]) * one.std)
+            bias = at.bias_law[last].characteristic(np.outer(one.t * slope, one.bias))
+            logs = logs + np.log(np.abs(bias) + 1e-300).sum(1)
+        near = one.values > one.values.max() - _EQUAL
+        top = int(np.argmin(np.where(near, one.t, np.inf)))
+        neglected = float(np.exp(min(logs.max(), 0.0)))
+        found = CramerScan(
+            float(one.values[top]), float(one.t[top]), neglected, width, one.direction
+        )
+        if worst is None or (neglected, found.largest) > (worst.neglected, worst.largest):
+            worst = found
+    assert worst is not None
+    return worst
+
+
+class _Scanned(NamedTuple):
+    """|ψ| of one projection, whatever the width.
+
+    Args:
+        direction: of the law's coordinates.
+        bias: by what the output bias of every component is multiplied.
+        std: of one neuron's contribution.
+        t: in inverse standard deviations.
+        values: |ψ(t)|.
+    """
+
+    direction: tuple[float, ...]
+    bias: Float[np.ndarray, " components"]
+    std: float
+    t: Float[np.ndarray, " times"]
+    values: Float[np.ndarray, " times"]
+
+
+@lru_cache(maxsize=64)
+def _projections(readout: Readout) -> tuple[_Scanned, ...]:
     net, x = readout.net, np.asarray(readout.cumulants.x)
     rows, parts = sorted(set(readout.rows)), sorted(set(readout.components))
     z, w = _nodes(last_preactivations(net, x[rows]))
-    h = evaluate(net.activation, z)
-    last, at = net.depth, net.at_width(width, x.shape[1])
-    n = at.ratios[-1] * width
-    worst = None
+    h, found = evaluate(net.activation, z), []
     for direction in _directions(len(readout.matrix)):
         v = np.zeros((len(rows), len(parts)))
         for row, part, weight in zip(
             readout.rows, readout.components, direction @ readout.matrix, strict=True
         ):
             v[rows.index(row), parts.index(part)] += weight
-        psi = OneNeuron(net.weight_law[last], h @ v, w)
-        t = _grid(psi)
-        values = np.abs(psi(t))
-        logs = n * np.log(np.maximum(values, 1e-300))
-        if net.has_bias(last):
-            slope = float(at.bias_std[last]) * n**0.5 / (float(at.weight_std[last]) * psi.std)
-            bias = at.bias_law[last].characteristic(np.outer(t * slope, v.sum(0)))
-            logs = logs + np.log(np.abs(bias) + 1e-300).sum(1)
-        top = int(np.argmin(np.where(values > values.max() - _EQUAL, t, np.inf)))
-        neglected = float(np.exp(min(logs.max(), 0.0)))
-        found = CramerScan(
-            float(values[top]), float(t[top]), neglected, width, tuple(direction.tolist())
-        )
-        if worst is None or (neglected, found.largest) > (worst.neglected, worst.largest):
-            worst = found
-    assert worst is not None
-    return worst
+        psi = OneNeuron(net.weight_law[net.depth], h @ v, w)
+        found.append(_Scanned(tuple(direction.tolist()), v.sum(0), psi.std, *_sizes(psi)))
+    return tuple(found)
 
 
 class OneNeuron:
@@ -177,13 +203,14 @@ def _table(law: Law, end: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     )
 
 
-def _grid(psi: OneNeuron) -> np.ndarray:
-    """The t scanned, finer around the largest value."""
+def _sizes(psi: OneNeuron) -> tuple[np.ndarray, np.ndarray]:
+    """The t scanned, finer around the largest value, and |ψ| there."""
     t = np.arange(_FIRST, _LAST, _SPACING)
     values = np.abs(psi(t))
     peak = t[np.argmax(values > values.max() - _SPACING**2)]
     fine = peak + np.linspace(-_SPACING, _SPACING, 161)
-    return np.concatenate([t, fine[(fine >= _FIRST) & (fine <= _LAST)]])
+    fine = fine[(fine >= _FIRST) & (fine <= _LAST)]
+    return np.concatenate([t, fine]), np.concatenate([values, np.abs(psi(fine))])
 
 
 def last_preactivations(net: MLP, x: Float[np.ndarray, "points inputs"]) -> Projection:

@@ -2,6 +2,8 @@
 
 p(z) = N(z; 0, σ²) Σ_r c_r He_r(z; σ²),
 P(Z ≤ z) = Φ(z/σ) − N(z; 0, σ²) Σ_{r≥1} c_r He_{r−1}(z; σ²),        He_r(z; σ²) = σ^{−r} He_r(z/σ)
+
+and averages of these over an output bias whose law is not Gaussian (:mod:`.bias`).
 """
 
 from collections.abc import Callable
@@ -11,28 +13,30 @@ from math import comb
 
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
-from numpy.polynomial import hermite_e
-from scipy.stats import norm
 
 from widthwise import _checks as checks
 from widthwise._vocabulary import ArrayLike
 from widthwise.algebra.series import Series
-from widthwise.initial.edgeworth import diagnosis, draws, expectations, quantiles
+from widthwise.initial.edgeworth import diagnosis, draws, quantiles
 from widthwise.initial.edgeworth.diagnosis import LawDiagnosis
 from widthwise.initial.edgeworth.draws import Draws, Method
-from widthwise.initial.edgeworth.expansion import Expansion, expansion, last_order
-from widthwise.initial.edgeworth.expectations import Expectation
-from widthwise.initial.edgeworth.readout import Readout, require_no_lattice
+from widthwise.initial.edgeworth.expansion import Expansion, expansion
+from widthwise.initial.edgeworth.law import EdgeworthLaw
+from widthwise.initial.edgeworth.line import Line
+from widthwise.initial.edgeworth.readout import require_no_lattice
 
 
 @dataclass(frozen=True, eq=False)
-class Edgeworth:
+class Edgeworth(EdgeworthLaw):
     """The law of one projection of the outputs, corrected for finite width.
 
     Args:
         cumulants: coefficients of κ_r in powers of n^{-1/2}: row r, column k; rows 0 and 1 are 0.
         errors: of the coefficients; all 0 by default.
         readout: the outputs this is the law of; without it no verdict on Cramér's condition.
+        bias: an output bias whose law is not Gaussian, which the cumulants do not hold.
+        sized: where biases shrink with the width, the law with the biases of width n
+            (:meth:`at_width`).
 
     Raises:
         ValueError: when the limiting variance is not above 0, or the limit is not Gaussian.
@@ -48,7 +52,6 @@ class Edgeworth:
 
     cumulants: Float[np.ndarray, "orders_plus_3 orders_plus_1"]
     errors: Float[np.ndarray, "orders_plus_3 orders_plus_1"] | None = None
-    readout: Readout | None = None
 
     def __post_init__(self) -> None:
         if self.cumulants[2, 0] <= 0:
@@ -63,25 +66,19 @@ class Edgeworth:
             )
 
     @property
-    def order(self) -> int:
-        """P, the highest power of n^{-1/2} kept."""
-        return self.cumulants.shape[1] - 1
-
-    @property
     def std(self) -> float:
-        """σ, the standard deviation of the limiting Gaussian."""
+        """σ, of the limiting Gaussian; an output bias that is not Gaussian comes on top."""
         return float(np.sqrt(self.cumulants[2, 0]))
-
-    @property
-    def lattice(self) -> str:
-        """Why there is no density, where the output plainly lies on a lattice; else empty."""
-        return "" if self.readout is None else self.readout.lattice
 
     def cumulant(self, r: int) -> Series:
         """κ_r of the projection as a series in n^{-1/2}; it is of higher order for r > P + 2."""
-        if checks.positive_integer(r, "r") >= len(self.cumulants):
-            return Series(np.zeros(self.order + 1))
-        return Series(self.cumulants[r], None if self.errors is None else self.errors[r])
+        values, errors = np.zeros((2, self.order + 1))
+        if checks.positive_integer(r, "r") < len(self.cumulants):
+            values = self.cumulants[r].copy()
+            errors = errors if self.errors is None else self.errors[r]
+        if self.bias is not None and r > 1:
+            values[0] += self.bias.cumulant((0,) * r)
+        return Series(values, errors)
 
     def moments(self, width: float, order: int | None = None) -> Float[np.ndarray, " moments"]:
         """E Z^r for r = 0 … 3P + 4 of the density at width n, truncated like it.
@@ -89,20 +86,30 @@ class Edgeworth:
         E Z^m = Σ_r c_r m!/(m−r)! σ^{m−r} E u^{m−r}, u standard normal: the true moments up to
         terms beyond ``order``.
         """
-        weights = self._at(width, order)
+        law = self.at_width(width)
+        weights = law._weights(width)[:, : self._last(order) + 1].sum(1)
         count = len(weights) + 2
         even = np.cumprod([1.0, *range(1, count, 2)])
         normal = np.zeros(count)
         normal[::2] = even[: len(normal[::2])]
         factorials = np.cumprod([1.0, *range(1, count)])
-        moments = [
+        expanded = [
             sum(
                 comb(m, r) * factorials[r] * weights[r] * normal[m - r]
                 for r in range(min(m + 1, len(weights)))
             )
             for m in range(count)
         ]
-        return np.array(moments) * self.std ** np.arange(count)
+        moments = np.array(expanded) * law.std ** np.arange(count)
+        if law.bias is None:
+            return moments
+        added = law.bias.moments(count)
+        return np.array(
+            [
+                sum(comb(m, r) * moments[r] * added[m - r] for r in range(m + 1))
+                for m in range(count)
+            ]
+        )
 
     def pdf(self, z: ArrayLike, width: float, order: int | None = None) -> np.ndarray:
         """The density at values z for width n, with terms up to ``order`` (all by default).
@@ -115,9 +122,8 @@ class Edgeworth:
             ValueError: when the output lies on a lattice, or for an order beyond P.
         """
         require_no_lattice(self.readout, "density")
-        u = quantiles.clipped(np.asarray(z, dtype=float) / self.std)
-        density = norm.pdf(u) / self.std
-        return np.asarray(density * hermite_e.hermeval(u, self._at(width, order)))
+        law, values = self.at_width(width), np.asarray(z, dtype=float)
+        return law._line(width).summed(self._last(order)).density(values / law.std) / law.std
 
     def cdf(self, z: ArrayLike, width: float, order: int | None = None) -> np.ndarray:
         """P(Z ≤ z) for width n, with terms up to ``order`` (all by default).
@@ -126,8 +132,8 @@ class Edgeworth:
             ValueError: when the output lies on a lattice, or for an order beyond P.
         """
         require_no_lattice(self.readout, "distribution function")
-        u = quantiles.clipped(np.asarray(z, dtype=float) / self.std)
-        return quantiles.distribution(u, self._at(width, order))
+        law, values = self.at_width(width), np.asarray(z, dtype=float)
+        return law._line(width).summed(self._last(order)).distribution(values / law.std)
 
     def ppf(self, q: ArrayLike, width: float, order: int | None = None) -> np.ndarray:
         """The quantiles z with P(Z ≤ z) = q, from a Cornish–Fisher start by safeguarded Newton.
@@ -149,53 +155,12 @@ class Edgeworth:
         levels = np.asarray(q, dtype=float)
         if not np.all((levels >= 0) & (levels <= 1)):
             raise ValueError(f"q must be probabilities between 0 and 1, got {q!r}")
-        weights, n = self._at(width, order), float(checks.width(width))
-        last = self._last(order)
-        k = self.cumulants[:, : last + 1] @ n ** (-0.5 * np.arange(last + 1))
-        start = quantiles.cornish_fisher(levels.ravel(), k[:5] / self.std ** np.arange(len(k[:5])))
-        u = quantiles.quantiles(levels.ravel(), weights, start, self.std, n, last)
-        return np.asarray(self.std * u.reshape(levels.shape))
-
-    def expectation(
-        self,
-        fn: Callable[[np.ndarray], np.ndarray],
-        width: float,
-        order: int | None = None,
-        kinks: tuple[float, ...] = (),
-        *,
-        tolerance: float | None = None,
-    ) -> Expectation:
-        """E fn(Z) at width n, with its error and the contribution of every order.
-
-        Args:
-            fn: maps values z (nodes,) to values (nodes,).
-            width: n.
-            order: the last order of the series; all by default.
-            kinks: values of z at which fn is not smooth.
-            tolerance: numerical error allowed, relative to E|fn|; 1e-10 by default.
-
-        Returns:
-            :class:`Expectation`: value, error, series.
-
-        Raises:
-            QuadratureError: when the tolerance is not reached, mostly for undeclared kinks.
-            ValueError: for a function of the wrong shape, or a kinked one of a lattice law.
-
-        Example:
-            >>> import numpy as np, widthwise as ww
-            >>> kappa = np.zeros((5, 3))
-            >>> kappa[2, 0], kappa[4, 2] = 1.0, 6.0  # variance 1, fourth cumulant 6/n
-            >>> law = ww.Edgeworth(kappa)
-            >>> float(round(law.expectation(lambda z: z**4, width=10).value, 9))
-            3.6
-        """
-        if kinks:
-            require_no_lattice(self.readout, "expectations of functions with kinks")
-        series, scale = expectations.contributions(
-            lambda z: np.asarray(fn(z[:, 0])), np.array([[self.std]]), self._expansion, kinks,
-            tolerance,
-        )  # fmt: skip
-        return expectations.summed(series, float(checks.width(width)), self._last(order), scale)
+        law, last = self.at_width(width), self._last(order)
+        k = np.array([0.0, 0.0, *(law.cumulant(r).at(width, last) for r in (2, 3, 4))])
+        start = quantiles.cornish_fisher(levels.ravel(), k / law.std ** np.arange(5))
+        line = law._line(width).summed(last)
+        u = quantiles.quantiles(levels.ravel(), line, start, law.std, float(width), last)
+        return np.asarray(law.std * u.reshape(levels.shape))
 
     def sample(
         self,
@@ -228,14 +193,16 @@ class Edgeworth:
             ValueError: for a mixture where the readout is not Gaussian, or the truncated series
                 gives the conditional variance no positive variance.
         """
-        n, last = float(checks.width(width)), self._last(order)
-        count = checks.positive_integer(count, "count")
+        law, last = self.at_width(width), self._last(order)
+        n, count = float(width), checks.positive_integer(count, "count")
         if draws.method(method) == "mixture":
-            draws.require_gaussian(self.readout)
-            k = self.cumulants[:, : last + 1] @ n ** (-0.5 * np.arange(last + 1))
-            return draws.scale_mixture(key, k, count, last)
-        signed = draws.signed(key, np.array([[self.std]]), self._expansion, n, last, count)
-        return Draws(signed.samples[:, 0], signed.weights, signed.matched)
+            draws.require_gaussian(law.readout)
+            k = law.cumulants[:, : last + 1] @ n ** (-0.5 * np.arange(last + 1))
+            drawn = draws.scale_mixture(key, k, count, last)
+        else:
+            drawn = draws.signed(key, law._factor, law._expansion, n, last, count)
+        drawn = draws.moved(drawn, key, law.bias)
+        return Draws(drawn.samples[:, 0], drawn.weights, drawn.matched)
 
     def diagnose(self, width: float, order: int | None = None) -> LawDiagnosis:
         """What speaks against this law at width n; ``str()`` says it in sentences.
@@ -247,17 +214,16 @@ class Edgeworth:
         Returns:
             :class:`LawDiagnosis`.
         """
-        return diagnosis.of_projection(
-            self._weights(width), self.std, float(checks.width(width)), self._last(order),
-            self.readout,
-        )  # fmt: skip
+        law, last = self.at_width(width), self._last(order)
+        return diagnosis.of_projection(law._line(width), law.std, float(width), last, law.readout)
 
     def optimal_order(self, width: float) -> int:
         """The order before the one whose contribution to the density is smallest.
 
         Contributions are measured in L¹; orders that contribute nothing are passed over.
         """
-        return diagnosis.optimal_order(diagnosis.sizes_on_line(self._weights(width)))
+        sizes = diagnosis.sizes_on_line(self.at_width(width)._line(width))
+        return diagnosis.optimal_order(sizes)
 
     @cached_property
     def _expansion(self) -> Expansion:
@@ -274,11 +240,17 @@ class Edgeworth:
 
     def _weights(self, width: float) -> np.ndarray:
         """Standardized c_r σ^{−r} ε^k: row r, column k."""
-        powers = float(checks.width(width)) ** (-0.5 * np.arange(self.order + 1))
+        powers = float(width) ** (-0.5 * np.arange(self.order + 1))
         return self._expansion.coefficients[: max(3 * self.order, 1) + 1] * powers
 
-    def _at(self, width: float, order: int | None) -> np.ndarray:
-        return self._weights(width)[:, : self._last(order) + 1].sum(1)
+    def _line(self, width: float) -> Line:
+        """The standardized law, a function for every order."""
+        values, shares = self._shifts
+        return Line(self._weights(width), values[:, 0] / self.std, shares)
 
-    def _last(self, order: int | None) -> int:
-        return last_order(order, self.order)
+    def _of_points(self, fn: Callable[[np.ndarray], np.ndarray]) -> Callable:
+        return lambda z: np.asarray(fn(z[:, 0]))
+
+    @cached_property
+    def _factor(self) -> np.ndarray:
+        return np.array([[self.std]])

@@ -1,63 +1,19 @@
-"""The distribution function of a standardized Edgeworth law, and its inverse.
+"""The inverse of the distribution function F of a standardized Edgeworth law (:mod:`.line`).
 
-    F(u) = Φ(u) − φ(u) Σ_{r≥1} w_r He_{r−1}(u),        F'(u) = φ(u) Σ_r w_r He_r(u).
-
-F increases between the real roots of Σ_r w_r He_r where that is positive and decreases where it is
-negative. A level that F takes exactly once has a quantile: Newton steps from the Cornish–Fisher
-value u + λ₃(u²−1)/6 + λ₄(u³−3u)/24 − λ₃²(2u³−5u)/36, replaced by bisection wherever they leave the
-bracket between two roots. A level taken several times, or never, has none.
+F increases between the points where its density changes sign wherever that is positive, and
+decreases where it is negative. A level that F takes exactly once has a quantile: Newton steps from
+the Cornish–Fisher value u + λ₃(u²−1)/6 + λ₄(u³−3u)/24 − λ₃²(2u³−5u)/36, replaced by bisection
+wherever they leave the bracket between two such points. A level taken several times, or never, has
+none.
 """
 
 import numpy as np
 from jaxtyping import Float
-from numpy.polynomial import hermite_e
-from scipy.special import ndtr, ndtri
-from scipy.stats import norm
+from scipy.special import ndtri
 
-from widthwise._vocabulary import ArrayLike
+from widthwise.initial.edgeworth.line import Line
 
-_FAR = 39.0  # beyond it the Gaussian density is 0 in float64
 _STEPS = 200
-
-
-def clipped(u: ArrayLike) -> np.ndarray:
-    """The values, those at which the Gaussian density is 0 in float64 brought to ±39."""
-    return np.asarray(np.clip(np.asarray(u, dtype=float), -_FAR, _FAR))
-
-
-def distribution(u: ArrayLike, weights: Float[np.ndarray, " degrees"]) -> np.ndarray:
-    """F(u)."""
-    correction = hermite_e.hermeval(u, weights[1:]) if len(weights) > 1 else 0.0
-    return np.asarray(ndtr(u) - norm.pdf(u) * correction)
-
-
-def sign_changes(weights: Float[np.ndarray, " degrees"]) -> Float[np.ndarray, " edges"]:
-    """−39, the points in between where the density changes its sign, and 39."""
-    trimmed = np.trim_zeros(weights, "b")
-    roots = hermite_e.hermeroots(trimmed) if len(trimmed) > 1 else np.zeros(0)
-    real = roots[np.abs(roots.imag) <= 1e-5 * (1 + np.abs(roots))].real
-    edges = np.concatenate([[-_FAR], np.sort(real[np.abs(real) < _FAR]), [_FAR]])
-    middle = (edges[1:] + edges[:-1]) / 2
-    signs = np.sign(hermite_e.hermeval(middle, weights))
-    changes = np.flatnonzero(signs[1:] != signs[:-1]) + 1
-    inner = np.array([_polished(edges[i], weights) for i in changes])
-    return np.concatenate([[-_FAR], inner, [_FAR]])
-
-
-def _polished(root: float, weights: np.ndarray) -> float:
-    """One root after a few Newton steps, which repair the rounding of the eigenvalue problem."""
-    slope = hermite_e.hermeder(weights)
-    best, size = root, abs(hermite_e.hermeval(root, weights))
-    for _ in range(4):
-        derivative = hermite_e.hermeval(best, slope)
-        if not derivative:
-            break
-        new = best - hermite_e.hermeval(best, weights) / derivative
-        reached = abs(hermite_e.hermeval(new, weights))
-        if not reached < size or abs(new - root) > 1e-3 * (1 + abs(root)):
-            break
-        best, size = new, reached
-    return float(best)
 
 
 def cornish_fisher(
@@ -78,7 +34,7 @@ def cornish_fisher(
 
 def quantiles(
     q: Float[np.ndarray, " levels"],
-    weights: Float[np.ndarray, " degrees"],
+    law: Line,
     start: Float[np.ndarray, " levels"],
     std: float,
     width: float,
@@ -88,14 +44,14 @@ def quantiles(
 
     Args:
         q: levels in [0, 1].
-        weights: w_r, with the powers of the width in them.
+        law: with the powers of the width in its weights.
         start: where to begin.
         std: of the projection, for messages.
         width: for messages.
         order: for messages.
     """
-    edges = sign_changes(weights)
-    heights = distribution(edges, weights)
+    edges = law.sign_changes()
+    heights = law.distribution(edges)
     heights[0], heights[-1] = 0.0, 1.0
     interior = (q > 0) & (q < 1)
     between = (q[:, None] > heights[:-1]) & (q[:, None] <= heights[1:])
@@ -103,23 +59,23 @@ def quantiles(
     times = (between | falling).sum(1)
     bad = interior & ((times != 1) | ~between.any(1))
     if bad.any():
-        raise ValueError(_refusal(q[bad], times[bad][0], edges * std, weights, width, order))
+        raise ValueError(_refusal(q[bad], times[bad][0], edges, law, std, width, order))
     u = np.where(q <= 0, -np.inf, np.inf)
     piece = between[interior].argmax(1)
-    u[interior] = _solve(q[interior], weights, edges[piece], edges[piece + 1], start[interior])
+    u[interior] = _solve(q[interior], law, edges[piece], edges[piece + 1], start[interior])
     return u
 
 
-def _solve(q, weights, low, high, start):
+def _solve(q, law: Line, low, high, start):
     """Safeguarded Newton for F(u) = q on brackets in which F increases."""
     low, high = low.copy(), high.copy()
     u = np.where((start > low) & (start < high), start, (low + high) / 2)
     step = high - low
     active = np.ones(len(q), dtype=bool)
     for _ in range(_STEPS):
-        value = distribution(u, weights) - q
+        value = law.distribution(u) - q
         low, high = np.where(value < 0, u, low), np.where(value < 0, high, u)
-        slope = norm.pdf(u) * hermite_e.hermeval(u, weights)
+        slope = law.density(u)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             newton = u - value / slope
         inside = (newton > low) & (newton < high) & (np.abs(newton - u) < 0.5 * np.abs(step))
@@ -132,11 +88,10 @@ def _solve(q, weights, low, high, start):
     return u
 
 
-def _refusal(q, times, edges, weights, width, order) -> str:
-    middle = (edges[1:] + edges[:-1]) / 2
-    std = edges[-1] / _FAR
-    negative = np.flatnonzero(hermite_e.hermeval(middle / std, weights) < 0)
-    where = " and ".join(_interval(edges[i], edges[i + 1], edges[-1]) for i in negative)
+def _refusal(q, times, edges, law: Line, std, width, order) -> str:
+    negative = np.flatnonzero(law.density((edges[1:] + edges[:-1]) / 2) < 0)
+    z = std * edges
+    where = " and ".join(_interval(z[i], z[i + 1], z[-1]) for i in negative)
     shown = ", ".join(f"{level:.6g}" for level in q[:4]) + (", …" if len(q) > 4 else "")
     how = f"{times} times" if times else "never"
     return (

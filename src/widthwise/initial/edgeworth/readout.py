@@ -30,21 +30,18 @@ class Readout:
     """The outputs a law is about.
 
     Args:
-        cumulants: of the network on its data.
+        cumulants: of the network on its data, without an output bias whose law is not Gaussian.
+        net: the architecture, with it.
         rows: row of the data of every variable.
         components: output component of every variable.
         matrix: the law is that of matrix · variables.
     """
 
     cumulants: OutputCumulants
+    net: MLP
     rows: tuple[int, ...]
     components: tuple[int, ...]
     matrix: Float[np.ndarray, "k variables"]
-
-    @property
-    def net(self) -> MLP:
-        """The architecture."""
-        return self.cumulants.net
 
     def projected(self, matrix: Float[np.ndarray, "k dimension"]) -> "Readout":
         """The same outputs, seen through one more matrix."""
@@ -79,16 +76,15 @@ class Readout:
 
     @property
     def conditionally_gaussian(self) -> bool:
-        """Whether the outputs are Gaussian given the hidden layers."""
-        last, net = self.net.depth, self.net
-        bias = not net.has_bias(last) or isinstance(net.bias_law[last], Gaussian)
-        return isinstance(net.weight_law[last], Gaussian) and bias
+        """Whether the outputs, less a bias that is not, are Gaussian given the hidden layers."""
+        return isinstance(self.net.weight_law[self.net.depth], Gaussian)
 
     @cached_property
     def lattice(self) -> str:
         """Why the outputs lie on a lattice, as far as that is plain at once; else empty."""
         last, net = self.net.depth, self.net
-        if not net.weight_law[last].discrete or net.has_bias(last):
+        smoothed = net.has_bias(last) and not net.bias_law[last].discrete
+        if not net.weight_law[last].discrete or smoothed:
             return ""
         if not _few_values(net.activation):
             return ""
@@ -104,7 +100,7 @@ class Readout:
     ) -> tuple[tuple[int, ...], np.ndarray, np.ndarray]:
         """Rows p, E K_ab and Cov(K_ab, K_cd), a ≤ b and c ≤ d, of the kernel above at width n."""
         rows = tuple(sorted(set(self.rows)))
-        net = self.net
+        net = self.cumulants.net
         if net.outputs < 2:
             net = dataclasses.replace(net, outputs=2)
         two = dataclasses.replace(self.cumulants, net=net)

@@ -9,7 +9,8 @@ how fast. To leading order, with λ_r the standardized cumulants times n^{r/2−
 because ∫|He₂|φ/6 = 4φ(1)/6 and ∫|He₃|φ/24 = φ(0)(1 + 4e^{-3/2})/12. All orders that are known are
 used together (:mod:`.deviation`), and the distance of the corrected law from its limit is exact
 (:mod:`widthwise.algebra.perturbation`). The width returned is the smallest from which on the
-deviation stays within the tolerance (:mod:`.search`).
+deviation stays within the tolerance (:mod:`.search`). With one hidden layer the exact law settles
+it to one neuron where the series leaves it open (:mod:`.settled`).
 """
 
 from typing import get_args
@@ -20,7 +21,13 @@ from widthwise import _checks as checks
 from widthwise._vocabulary import ArrayLike
 from widthwise.initial.cumulants import output_cumulants
 from widthwise.initial.required_width.deviation import METRICS, Metric
-from widthwise.initial.required_width.place import Within, place
+from widthwise.initial.required_width.place import (
+    Place,
+    Within,
+    open_to_the_exact_law,
+    place,
+    settled,
+)
 from widthwise.initial.required_width.projection import projections
 from widthwise.initial.required_width.value import RequiredWidth
 from widthwise.limit.layer import has_gaussian_bias
@@ -28,6 +35,8 @@ from widthwise.model.architecture import MLP
 from widthwise.model.laws import Gaussian
 
 __all__ = ["RequiredWidth", "required_width"]
+
+_MOST_SETTLED = 8
 
 
 def required_width(
@@ -47,6 +56,11 @@ def required_width(
     Every point, or every projection Σ_a v_a f(x_a), is asked by itself, and the worst decides:
 
         n* = min {n : d(n') ≤ tolerance for all n' ≥ n}.
+
+    The deviation d is that of the series. At small widths, where it leaves more than 3 % of
+    the tolerance open, a network with one hidden layer is asked for its exact law instead (at the
+    eight widest places): then the answer is right to one neuron, and says so where one neuron is
+    more than a tenth of the tolerance.
 
     All components of the output have the same law; joint laws of several are not compared.
 
@@ -100,6 +114,7 @@ def required_width(
         asked = projections(c, _directions(directions, len(c.x)))
         of = np.arange(len(asked))
     found = [place(p, tolerance, metric, within, relative=relative) for p in asked]
+    _settle(found, tolerance, metric, within, relative=relative)
     widths = np.array([float(f.width) for f in found])[of]
     worst = int(np.argmax(widths))
     at = found[of[worst]]
@@ -115,8 +130,24 @@ def required_width(
         unit=_unit(metric, relative),
         within=within,
         warnings=at.warnings,
+        settled=at.exact is not None,
         _deviation=at.deviation,
+        _exact=at.exact,
     )
+
+
+def _settle(
+    found: list[Place], tolerance: float, metric: Metric, within: Within, *, relative: bool
+) -> None:
+    """Ask the exact law where the answer may depend on it, the largest widths first."""
+    order = sorted(range(len(found)), key=lambda i: -found[i].high)
+    largest = 0.0
+    for i in order[:_MOST_SETTLED]:
+        if found[i].high < largest:
+            break
+        if open_to_the_exact_law(found[i], tolerance, metric, within):
+            found[i] = settled(found[i], tolerance, metric, relative=relative)
+        largest = max(largest, found[i].width)
 
 
 def _directions(directions: ArrayLike, points: int) -> np.ndarray:

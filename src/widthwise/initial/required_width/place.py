@@ -9,15 +9,21 @@ from widthwise.initial.required_width.bias import distance_of_the_limit
 from widthwise.initial.required_width.deviation import Deviation, Metric, deviation
 from widthwise.initial.required_width.projection import Projection
 from widthwise.initial.required_width.search import MOST, smallest_width
+from widthwise.initial.required_width.settled import ExactDistance
 from widthwise.model.laws import Gaussian
 
 Within: TypeAlias = Literal["limit", "corrected"]
 _LARGE = 0.5  # of the tolerance: a remainder, or
 _FEW_DIGITS = 0.05  # a numerical error, to warn of
+_OPEN = 0.03  # what a series leaves out, to ask the exact law
+_COARSE = 0.1  # a change of the distance by one neuron, to speak of
 
 
 class Place(NamedTuple):
-    """What one projection needs by itself; without a series ``deviation`` is ``None``."""
+    """What one projection needs by itself.
+
+    Without a series ``deviation`` is ``None``; ``exact`` is there where the exact law settled it.
+    """
 
     projection: Projection
     width: int | float
@@ -26,6 +32,36 @@ class Place(NamedTuple):
     order: int
     deviation: Deviation | None
     warnings: tuple[str, ...]
+    exact: ExactDistance | None = None
+
+
+def open_to_the_exact_law(found: Place, tolerance: float, metric: Metric, within: Within) -> bool:
+    """Whether there is an exact law, and the series leaves more than three percent open."""
+    c, d = found.projection.cumulants, found.deviation
+    known = c.net.depth == 1 and c.input_ratio is None and metric in ("wasserstein", "kolmogorov")
+    if not known or d is None or within == "corrected" or math.isinf(found.width):
+        return False
+    return d.remainder(found.width) + d.numerical(found.width) > _OPEN * tolerance
+
+
+def settled(found: Place, tolerance: float, metric: Metric, *, relative: bool) -> Place:
+    """The place with the width that the exact law says, where that is known well enough."""
+    assert found.deviation is not None
+    std = float(found.projection.cumulant(2).coefficients[0]) ** 0.5
+    unit = std if metric == "wasserstein" and not relative else 1.0
+    exact = ExactDistance(found.projection, metric, std, unit)
+    n = exact.settle(int(found.width), tolerance)
+    if n is None:
+        return found
+    warnings: tuple[str, ...] = ()
+    here = float(exact.at(n).value)
+    before = float(exact.at(n - 1).value)
+    if before - here > _COARSE * tolerance:
+        warnings = (
+            f"one neuron changes the distance by {(before - here) / tolerance:.0%} of the "
+            f"tolerance: it is {before:.3g} at width {n - 1} and {here:.3g} at width {n}",
+        )
+    return found._replace(width=n, low=n, high=n, warnings=warnings, exact=exact)
 
 
 def place(

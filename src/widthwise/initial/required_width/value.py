@@ -8,6 +8,7 @@ from jaxtyping import Float
 
 from widthwise import _checks as checks
 from widthwise.initial.required_width.deviation import Deviation
+from widthwise.initial.required_width.settled import ExactDistance
 
 _NAMES = {
     "wasserstein": "Wasserstein-1 distance",
@@ -36,6 +37,7 @@ class RequiredWidth:
         metric: what is measured.
         unit: of the tolerance.
         within: ``"limit"`` or ``"corrected"``.
+        settled: whether the exact law, not the series, says the width.
         warnings: sentences that speak against the number; none if all is well.
     """
 
@@ -49,23 +51,28 @@ class RequiredWidth:
     metric: str
     unit: str
     within: str
+    settled: bool
     warnings: tuple[str, ...]
     _deviation: Deviation | None
+    _exact: ExactDistance | None
 
     def distance(self, width: float, order: int | None = None) -> float:
         """The deviation from the Gaussian process at the worst place and width n.
 
         Args:
             width: n.
-            order: the highest power of n^{-1/2} used; by default that of the answer.
+            order: the highest power of n^{-1/2} used; by default that of the answer, or the exact
+                law if it is what settled the answer.
 
         Raises:
             ValueError: where there is no series, or not to this order.
         """
+        if self._exact is not None and order is None:
+            return float(self._exact.at(checks.width(width)).value)
         return self._series.at(checks.width(width), self._checked(order))
 
     def remainder(self, width: float) -> float:
-        """What the corrected law leaves out at the worst place and width n, as an estimate.
+        """What the series leaves out at the worst place and width n, as an estimate.
 
         Raises:
             ValueError: where there is no series.
@@ -96,7 +103,8 @@ class RequiredWidth:
             low, high = map(_integer, self.uncertainty)
             lines = [
                 f"width {_integer(self.width)} ({low} to {high}) keeps the output law {what}; "
-                f"the worst place is {self.place}, order {self.order}"
+                f"the worst place is {self.place}, "
+                + ("by the exact law" if self.settled else f"order {self.order}")
             ]
         return "\n".join([*lines, *self.warnings])
 
