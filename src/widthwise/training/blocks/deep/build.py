@@ -28,7 +28,7 @@ from widthwise.training.blocks.deep.recursion import Recursion, features
 from widthwise.training.blocks.value import AXES, Blocks
 
 _BIAS_NODES = 40
-_WORK = 5e10
+_WORK = 1e11
 _MOST_ROWS = 50
 _SAMPLES = (1 << 13, 3 << 19)
 _THIRD: tuple[tuple[Type, ...], ...] = (((), (), ()), ((1,), (1,), ()), ((1, 2), (1,), (2,)))
@@ -51,7 +51,7 @@ def deep_blocks(
             ``None`` keeps all.
         key: a JAX random key for random points; by default a fixed one.
         samples: how many random points a layer's fourth moments take where no rule will do; by
-            default what about 5e10 multiplications allow.
+            default what about 1e11 multiplications allow.
 
     Returns:
         :class:`Blocks` with errors and replicates.
@@ -68,7 +68,8 @@ def deep_blocks(
         >>> import widthwise as ww
         >>> from widthwise.training.blocks.deep import deep_blocks
         >>> net = ww.MLP(depth=2, activation="tanh", weight_std=1.5)
-        >>> deep_blocks(net, [[1.0, 0.5]]).get("FFFF", 2).round(4)
+        >>> deep_blocks(net, [[1.0, 0.5]]).values["FFFF", 2].round(4)
+        array([[[[1.7642]]]])
     """
     checks.require_x64()
     require_network(net)
