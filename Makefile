@@ -13,6 +13,9 @@ export UV_PYTHON_DOWNLOADS := never
 export UV_VENV_CLEAR := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
+# Two test processes share the cores: threads of a linear algebra library of each would fight.
+ONE_THREAD := OPENBLAS_NUM_THREADS=1
+
 .DEFAULT_GOAL := help
 .PHONY: setup demo test test-all bench docs lint lock clean help
 
@@ -25,10 +28,10 @@ test: $(VENV)/.dev-installed  ## house rules, formatting and the quick tests
 	$(BIN)/lint-imports
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
+	$(ONE_THREAD) $(BIN)/pytest -n 2 --dist loadfile -m "not slow"
 
 test-all: $(VENV)/.dev-installed  ## every test, the slow rivals too
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(ONE_THREAD) $(BIN)/pytest -n 2 --dist loadfile
 
 bench: $(VENV)/.dev-installed $(RIVALS)/.installed  ## run every file in benchmarks/
 	@found=0; for file in $$(ls benchmarks/*.py 2>/dev/null); do \

@@ -50,6 +50,7 @@ from widthwise.finite import estimators as estimators
 
 from widthwise.training.law import TrainingLaw as TrainingLaw
 from widthwise.training.law import training_law as training_law
+from widthwise.training.law import measured_law as measured_law
 from widthwise.training.prediction import Prediction as Prediction
 from widthwise.training.prediction import predict as predict
 from widthwise.training.shadow import ShadowTraining as ShadowTraining

@@ -8,9 +8,7 @@ import pytest
 import widthwise as ww
 from widthwise.training.blocks.deep import deep_blocks
 from widthwise.training.blocks.measured import measured_blocks
-from widthwise.training.dynamics import GradientFlow
-from widthwise.training.law import TrainingLaw
-from widthwise.training.solution_map import SolutionMap
+from widthwise.training.law import measured_law
 
 X = np.array([[1.0, 0.2], [-0.3, 1.0]])
 NET = ww.MLP(2, "tanh", (1.3, 1.3, 1.0), (0.4, 0.3, 0.0))
@@ -103,8 +101,9 @@ def test_the_law_of_a_convolutional_network():
     """Small widths predict the mean outputs of wider trained networks."""
     x = np.random.default_rng(0).normal(size=(3, 6, 1))
     y, time, n, members = np.array([1.0, -1.0]), 2.0, 32, 6000
-    blocks = measured_blocks(convolution, channels, x, 2, widths=(8, 16), members=12_000)
-    law = TrainingLaw(SolutionMap(blocks.ntk[:, :2], y), blocks, GradientFlow([time]), 2)
+    law = measured_law(
+        convolution, channels, x[:2], y, x[2:], [time], widths=(8, 16), members=12_000
+    )
     start, end = trained_outputs(n, x, y, time, 24, members, jax.random.key(1))
     A = law.solution.propagator(law.dynamics)[0]
     rest = end - start @ A.T  # the linear flow of f₀ has mean 0

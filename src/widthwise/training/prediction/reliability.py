@@ -42,7 +42,12 @@ class Reliability:
         doubts = []
         ratio, labels = _largest(self.ratio), _largest(self.labels)
         if ratio > _GOOD:
-            doubts.append(f"orders shrink by no more than {ratio:.2g}, where they should by much")
+            what = (
+                "the last order is up to {} of the one before it"
+                if self.about_limit
+                else "what is left out may reach {} of the last order kept"
+            )
+            doubts.append(what.format(f"{ratio:.2g}"))
         if labels > _GOOD:
             doubts.append(
                 f"ρ reaches {labels:.2g}: the labels are large along directions this width learns "
