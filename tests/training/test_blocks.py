@@ -139,7 +139,6 @@ def kinked(z):
             {"activation": "softplus", "weight_law": (ww.laws.StudentT(3), "gaussian")},
             "has no mean",
         ),
-        ({"activation": "tanh", "depth": 2}, "got depth=2"),
     ],
 )
 def test_refusals_give_the_reason(network, message):

@@ -77,6 +77,7 @@ def scores(net, x, widths, members):
     return found
 
 
+@pytest.mark.slow
 def test_third_and_fourth_derivatives_of_drawn_networks():
     for name, (z, signal) in scores(TANH, X[:2], (8, 16), 3000).items():
         assert np.sqrt(np.mean(z**2)) < 1.7, (name, z)

@@ -13,7 +13,11 @@ TIMES = np.array([0.0, 0.5, 2.0])
 
 
 @pytest.mark.parametrize(
-    ("activation", "law", "bias"), [("tanh", "gaussian", 0.0), ("softplus", "uniform", 0.4)]
+    ("activation", "law", "bias"),
+    [
+        ("tanh", "gaussian", 0.0),
+        pytest.param("softplus", "uniform", 0.4, marks=pytest.mark.slow),
+    ],
 )
 def test_mean_square_deviation_of_wide_networks(activation, law, bias):
     net = ww.MLP(1, activation, (1.5, 1.0), (0.5, bias), weight_law=("gaussian", law))
@@ -31,6 +35,7 @@ def test_mean_square_deviation_of_wide_networks(activation, law, bias):
     assert (np.abs(z) < 4 + allowance).all()
 
 
+@pytest.mark.slow
 def test_standard_error_covers_the_spread_over_keys():
     net = ww.MLP(1, "tanh", (1.5, 1.0), (0.5, 0.0))
     flow = ww.linear_flow(net, X, Y, X_TEST)
