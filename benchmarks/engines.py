@@ -14,7 +14,7 @@ from pathlib import Path
 
 from engine_sections.machine import machine
 
-SECTIONS = ("kernels", "ntk", "ensembles", "training_law")
+SECTIONS = ("kernels", "ntk", "ensembles")
 HERE = Path(__file__).parent
 RIVAL = HERE.parent / ".venv-rivals" / "bin" / "python"
 

@@ -80,9 +80,10 @@ class Blocks:
 
     @property
     def symmetric(self) -> bool:
-        """Whether E O₃ vanishes at order ε, so that odd orders and the products of T do not occur.
+        """Whether E O₃ vanishes at order ε, so that the products of T do not occur.
 
-        It does for symmetric readout laws, and for odd activations of symmetric preactivations.
+        It does for symmetric readout laws, and for odd activations of symmetric preactivations. A
+        skewed law of hidden layers may still bring ("FF", 1) and ("D", 1).
         """
         return ("T", 1) not in self.values
 
