@@ -24,6 +24,7 @@ from jaxtyping import Float
 from widthwise import _checks as checks
 from widthwise._vocabulary import ArrayLike
 from widthwise.limit.flow import LinearFlow, linear_flow
+from widthwise.limit.layer import require_moments
 from widthwise.model.architecture import MLP, require_network
 from widthwise.training.neurons.average import Average, Cubic, Estimate, Progress
 from widthwise.training.neurons.engine import Engine
@@ -94,8 +95,8 @@ def scalable_law(
     """Mean and covariance of the outputs through 1/n during gradient flow, for hundreds of points.
 
     Args:
-        net: one hidden layer, one output, NTK parametrization, a smooth activation; any laws whose
-            readout has four moments.
+        net: one hidden layer, one output, NTK parametrization, a smooth activation; any laws of
+            which the readout and the hidden outputs φ(z) have four moments.
         x_train: train points (train, inputs).
         y_train: labels (train,) or (train, 1).
         x_test: test points (test, inputs), or ``None``.
@@ -142,6 +143,7 @@ def scalable_law(
     reason = unavailable(net)
     if reason:
         raise ValueError(reason)
+    require_moments(net, 0, 4)
     moments = _times(times)
     flow = flow or linear_flow(net, x_train, y_train, x_test)
     of = problem(net, flow, _points(x_train, x_test, flow))
