@@ -8,8 +8,9 @@ series in ε, and through ε² only ten of them occur:
     cum(F, F, F) = ε FFF₁ + …,   cum(D, F) = ε DF₁ + …,   and at ε² FFFF, DFF, DD, TF and E U.
 
 For one hidden layer of independent neurons FF and D have no correction and each of the others is
-a cumulant of one neuron. Laws whose mean O₃ vanishes have even orders only. Labels, times and
-widths do not enter: one value serves them all.
+a cumulant of one neuron. Where the mean of O₃ vanishes, of the odd orders only FF₁ and D₁ can
+occur, if weights between hidden layers are skewed. Labels, times and widths do not enter: one value
+serves them all.
 """
 
 from collections.abc import Mapping
@@ -80,7 +81,7 @@ class Blocks:
 
     @property
     def symmetric(self) -> bool:
-        """Whether E O₃ vanishes at order ε, so that odd orders and the products of T do not occur.
+        """Whether E O₃ vanishes at order ε, so that the products of T do not occur.
 
         It does for symmetric readout laws, and for odd activations of symmetric preactivations.
         """
