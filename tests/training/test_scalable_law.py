@@ -61,6 +61,7 @@ def test_keys_and_ratios(law):
     wide = ww.MLP(1, "tanh", (1.5, 1.0), (0.5, 0.0), ratios=(2.0,))
     halved = scalable_law(wide, X, Y, X_TEST, [0.5], key=KEY, flow=law.flow)
     assert 2 * halved.mean[2, 0] == pytest.approx(law.mean[2, 1], rel=1e-12)
+    assert 2 * halved.displacement[0] == pytest.approx(law.displacement[1], rel=1e-12)
     other = scalable_law(NET, X, Y, X_TEST, [0.5], key=jax.random.key(4), flow=law.flow)
     z = (other.mean[2, 0] - law.mean[2, 1]) / np.hypot(other.mean_error[2, 0], law.mean_error[2, 1])
     assert 0 < np.abs(z).max() < 4.5

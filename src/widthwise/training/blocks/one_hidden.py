@@ -88,6 +88,7 @@ def one_hidden_blocks(
             train * net.outputs,
             float(np.max(kernels.error)),
             replicates,
+            net.ratios[0],
         )
 
     if len(copies) == 1:

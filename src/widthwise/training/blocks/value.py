@@ -47,6 +47,7 @@ class Blocks:
         kernel_error: estimated absolute error of the entries of K and Θ.
         replicates: independent estimates of the same blocks whose average this is, or one coarser
             computation of them: errors of what is computed from the blocks come from these.
+        ratio: the narrowest hidden layer has ratio · n neurons.
     """
 
     nngp: Float[np.ndarray, "rows rows"]
@@ -58,6 +59,7 @@ class Blocks:
     train: int | None = None
     kernel_error: float = 0.0
     replicates: tuple["Blocks", ...] = ()
+    ratio: float = 1.0
 
     def __post_init__(self) -> None:
         for name, order in self.values:

@@ -58,7 +58,7 @@ class ScalableLaw:
             from the linear flow about its mean.
         kernel_fluctuation: n E‖(Θ_n(0) − Θ)q‖² for the eigenvectors q of Θ (train,).
         displacement: ‖δ‖², mean square movement of the outputs in the norm of the tangent kernel's
-            space, at the times; the expansion is good where ‖δ‖²/n is small.
+            space, over the width ratio, at the times; the expansion is good where it is small to n.
     """
 
     flow: LinearFlow
@@ -225,7 +225,7 @@ def _at_order_zero(of: Problem, times: np.ndarray) -> ScalableLaw:
         0,
         np.zeros((T, p)),
         kernel_fluctuation(of, Sampler(of)) / of.net.ratios[0],
-        weight @ start,
+        weight @ start / of.net.ratios[0],
     )
 
 

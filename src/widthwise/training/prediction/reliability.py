@@ -6,8 +6,9 @@ Three numbers announce that the series in n^{−1/2} fails:
   out over the last order kept, about Θ_∞ the last order over the one before it;
 * **‖Δ‖/λ_min**, Δ = Θ_n(0) − Θ_∞ on the train rows: at late times it is the parameter of the
   expansion about Θ_∞;
-* **ρ** = Σ_k y_k² (1 − e^{−λ_k t})² / (λ_k n), the squared distance a neuron moves: large labels
-  along eigenvectors of small λ_k leave the regime in which kernels hardly move.
+* **ρ** = Σ_k y_k² (1 − e^{−λ_k t})² / (λ_k N), the squared distance that a neuron of the narrowest
+  hidden layer moves, of N neurons: large labels along eigenvectors of small λ_k leave the regime in
+  which kernels hardly move.
 """
 
 from dataclasses import dataclass, field
