@@ -129,6 +129,7 @@ def test_only_the_initial_time_needs_no_neurons():
         (ww.MLP(1, "tanh", bias_std=0.1, bias_law="uniform"), "the bias law uniform"),
         (ww.MLP(1, "tanh", weight_law=("gaussian", ww.laws.StudentT(4))), "fourth moment"),
         (ww.MLP(1, "softplus", weight_law=(ww.laws.StudentT(4), "gaussian")), "moment of order 4"),
+        (ww.MLP(1, "softplus", weight_law=(ww.laws.StudentT(6), "gaussian")), "no standard error"),
     ],
 )
 def test_networks_without_this_law_are_refused(net, message):

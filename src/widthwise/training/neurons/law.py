@@ -96,7 +96,7 @@ def scalable_law(
 
     Args:
         net: one hidden layer, one output, NTK parametrization, a smooth activation; any laws of
-            which the readout and the hidden outputs φ(z) have four moments.
+            which the readout has four moments and the hidden outputs φ(z) eight.
         x_train: train points (train, inputs).
         y_train: labels (train,) or (train, 1).
         x_test: test points (test, inputs), or ``None``.
@@ -143,7 +143,7 @@ def scalable_law(
     reason = unavailable(net)
     if reason:
         raise ValueError(reason)
-    require_moments(net, 0, 4)
+    _require_moments(net)
     moments = _times(times)
     flow = flow or linear_flow(net, x_train, y_train, x_test)
     of = problem(net, flow, _points(x_train, x_test, flow))
@@ -177,6 +177,22 @@ def scalable_law(
         _add(law, 1, positive, skew.half, of.net.ratios[0])
         _add(law, 2, positive, skew.products, of.net.ratios[0])
     return replace(law, disagreement=even.disagreement, cubic=even.form, neurons=even.neurons)
+
+
+def _require_moments(net: MLP) -> None:
+    """Refuse a first layer under which the law, or the standard error of its average, is infinite.
+
+    The terms are of degree four in φ(z); of the readout weights they take moments that are known.
+    """
+    require_moments(net, 0, 4)
+    try:
+        require_moments(net, 0, 8)
+    except ValueError as error:
+        raise ValueError(
+            "an average over sampled neurons has no standard error here, since the square of what "
+            f"is averaged has no mean ({error}); for up to 44 points engine='dense' needs four "
+            "moments only"
+        ) from error
 
 
 def _times(times: ArrayLike) -> Float[np.ndarray, " times"]:
