@@ -26,6 +26,7 @@ from widthwise._vocabulary import ArrayLike
 from widthwise.limit.flow import LinearFlow, linear_flow
 from widthwise.limit.layer import require_moments
 from widthwise.model.architecture import MLP, require_network
+from widthwise.training.blocks.conditions import require_standard_error
 from widthwise.training.neurons.average import Average, Cubic, Estimate, Progress
 from widthwise.training.neurons.engine import Engine
 from widthwise.training.neurons.fluctuation import kernel_fluctuation
@@ -143,7 +144,8 @@ def scalable_law(
     reason = unavailable(net)
     if reason:
         raise ValueError(reason)
-    _require_moments(net)
+    require_moments(net, 0, 4)
+    require_standard_error(net)
     moments = _times(times)
     flow = flow or linear_flow(net, x_train, y_train, x_test)
     of = problem(net, flow, _points(x_train, x_test, flow))
@@ -177,22 +179,6 @@ def scalable_law(
         _add(law, 1, positive, skew.half, of.net.ratios[0])
         _add(law, 2, positive, skew.products, of.net.ratios[0])
     return replace(law, disagreement=even.disagreement, cubic=even.form, neurons=even.neurons)
-
-
-def _require_moments(net: MLP) -> None:
-    """Refuse a first layer under which the law, or the standard error of its average, is infinite.
-
-    The terms are of degree four in φ(z); of the readout weights they take moments that are known.
-    """
-    require_moments(net, 0, 4)
-    try:
-        require_moments(net, 0, 8)
-    except ValueError as error:
-        raise ValueError(
-            "an average over sampled neurons has no standard error here, since the square of what "
-            f"is averaged has no mean ({error}); for up to 44 points engine='dense' needs four "
-            "moments only"
-        ) from error
 
 
 def _times(times: ArrayLike) -> Float[np.ndarray, " times"]:
