@@ -146,6 +146,13 @@ def test_refusals_give_the_reason(network, message):
         initial_blocks(ww.MLP(**network), X, TRAIN)
 
 
+def test_random_neurons_without_a_standard_error_are_refused():
+    net = ww.MLP(1, "softplus", weight_law=(ww.laws.StudentT(6), "gaussian"))
+    assert one_hidden_blocks(net, X[:1, :1], 1).values["DD", 2] > 0
+    with pytest.raises(ValueError, match="no standard error"):
+        one_hidden_blocks(net, np.ones((1, 6)), 1, samples=256)
+
+
 def test_too_many_rows_are_refused_before_they_are_computed():
     with pytest.raises(ValueError, match=r"at most 44 points and 64 rows .* got 40 points and 10"):
         one_hidden_blocks(ww.MLP(1, "tanh", outputs=10), np.ones((40, 2)), 20)

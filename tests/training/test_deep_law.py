@@ -7,6 +7,7 @@ import pytest
 import widthwise as ww
 from training.oracles import trained
 from widthwise.training.law import training_law
+from widthwise.training.solution_map import SolutionMap
 
 X, Y = np.array([[1.0, 0.2], [-0.3, 1.0], [-0.8, -0.6]]), np.array([1.0, -1.0, 0.5])
 X_TEST = np.array([[0.5, 0.9]])
@@ -33,6 +34,24 @@ def test_train_points_are_learned_and_duplicates_stay():
     assert np.abs(mean[1:, 1, :3]).max() < 1e-10
     assert np.abs(covariance[:, 1, :3]).max() < 1e-10
     assert np.abs(mean[2, 0]).max() > 0.1
+
+
+def test_skewed_hidden_weights_under_a_symmetric_readout_shift_the_limit_kernels():
+    net = ww.MLP(2, "softplus", 1.1, (0.4, 0.2, 0.0), ("gaussian", SKEWED, "gaussian"))
+    law = training_law(net, X[:2], Y[:2], X_TEST, [0.5], order=1)
+    step = 1e-4
+
+    def linear(s):
+        kernel = law.solution.ntk + s * law.blocks.get("D", 1)
+        moved = SolutionMap(kernel, law.solution.y)
+        nngp, A = law.blocks.nngp + s * law.blocks.get("FF", 1), moved.propagator(law.dynamics)
+        return moved.mean(law.dynamics), A @ nngp @ np.swapaxes(A, 1, 2)
+
+    found = law.mean_coefficients[1, ..., 0], law.covariance_coefficients[1]
+    for later, earlier, value in zip(linear(step), linear(-step), found, strict=True):
+        assert value == pytest.approx((later - earlier) / (2 * step), abs=1e-6)
+        assert np.abs(value).max() > 0.01
+    assert not law.coefficients((0, 0, 2))[1].any()
 
 
 @pytest.mark.slow

@@ -353,3 +353,13 @@ def test_against_sampled_networks(name):
         if name == "skewed":
             value, error = trained.extrapolated(WIDTHS, shifts, 0.5, (-0.5, -1))
             assert np.abs((value - coefficients[1]) / error).max() < 4
+
+
+def test_reliability_counts_neurons():
+    one, wide = (
+        training_law(ww.MLP(1, "tanh", 1.5, (0.5, 0.0), ratios=ratios), X[:2], Y[:2], times=[0.5])
+        for ratios in (None, (2.0,))
+    )
+    expected, found = one.reliability(128), wide.reliability(64)
+    for name in ("ratio", "kernel_change", "displacement"):
+        assert getattr(found, name) == pytest.approx(getattr(expected, name), rel=1e-9), name

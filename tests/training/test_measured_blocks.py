@@ -46,6 +46,14 @@ def test_refusals(change, message):
         measured_blocks(NET.apply, start, X, **change)
 
 
+def test_outputs_that_do_not_average_to_zero_are_refused():
+    def shifted(parameters, x):
+        return NET.apply(parameters, x) + 1.0
+
+    with pytest.raises(ValueError, match="mean output of networks of width 4"):
+        measured_blocks(shifted, start, X[:1], widths=(4, 8), members=160)
+
+
 @pytest.mark.slow
 def test_skewed_networks_are_noticed():
     net = ww.MLP(1, "softplus", weight_law=("gaussian", "exponential"))

@@ -7,7 +7,7 @@ import pytest
 
 import widthwise as ww
 from widthwise.training.dynamics import GradientFlow
-from widthwise.training.prediction import predict
+from widthwise.training.prediction import Reliability, predict
 from widthwise.training.prediction.engines import Question, choose
 from widthwise.training.shadow import shadow_training
 from widthwise.training.task import network_task
@@ -76,6 +76,18 @@ def test_the_end_of_training_is_known_in_closed_form():
     assert end.outputs[0] == pytest.approx(end.outputs[1], abs=1e-6)
     assert end.ntk_drift[0] == pytest.approx(end.ntk_drift[1], abs=1e-6)
     assert end.movement[0] == pytest.approx(end.movement[1], abs=1e-6)
+    assert not end.error[0, :3].any()  # the labels, exactly
+    assert end.error[0, 3:] == pytest.approx(end.error[1, 3:], rel=1e-6)
+    learnt = predict(NET, parameters, X[[0, 0, 1]], Y[[0, 0, 1]], None, [0.5, np.inf])
+    assert learnt.outputs[1] == pytest.approx(Y[[0, 0, 1]], abs=1e-12)
+    assert learnt.reliability.ratio[1] == 0
+    assert learnt.reliability.trusted
+
+
+def test_an_order_infinitely_larger_than_the_one_before_is_not_trusted():
+    found = Reliability(np.array([0.1, np.inf]), 0.1, np.array([0.1, 0.1]), False)
+    assert not found.trusted
+    assert found.verdict.startswith("Not reliable")
 
 
 def test_gradient_descent_is_followed_exactly_by_the_shadow():

@@ -61,6 +61,7 @@ def test_keys_and_ratios(law):
     wide = ww.MLP(1, "tanh", (1.5, 1.0), (0.5, 0.0), ratios=(2.0,))
     halved = scalable_law(wide, X, Y, X_TEST, [0.5], key=KEY, flow=law.flow)
     assert 2 * halved.mean[2, 0] == pytest.approx(law.mean[2, 1], rel=1e-12)
+    assert 2 * halved.displacement[0] == pytest.approx(law.displacement[1], rel=1e-12)
     other = scalable_law(NET, X, Y, X_TEST, [0.5], key=jax.random.key(4), flow=law.flow)
     z = (other.mean[2, 0] - law.mean[2, 1]) / np.hypot(other.mean_error[2, 0], law.mean_error[2, 1])
     assert 0 < np.abs(z).max() < 4.5
@@ -127,6 +128,8 @@ def test_only_the_initial_time_needs_no_neurons():
         (ww.MLP(1, "tanh", bias_std=0.1, bias_scaling="fan_in"), "shrinks with the width"),
         (ww.MLP(1, "tanh", bias_std=0.1, bias_law="uniform"), "the bias law uniform"),
         (ww.MLP(1, "tanh", weight_law=("gaussian", ww.laws.StudentT(4))), "fourth moment"),
+        (ww.MLP(1, "softplus", weight_law=(ww.laws.StudentT(4), "gaussian")), "moment of order 4"),
+        (ww.MLP(1, "softplus", weight_law=(ww.laws.StudentT(6), "gaussian")), "no standard error"),
     ],
 )
 def test_networks_without_this_law_are_refused(net, message):

@@ -38,6 +38,21 @@ def require_conditions(net: MLP) -> None:
     require_moments(net, 0, 4)
 
 
+def require_standard_error(net: MLP) -> None:
+    """Refuse a first layer under which averages over random neurons have no standard error.
+
+    What is averaged is of degree four in φ(z), its square of degree eight.
+    """
+    try:
+        require_moments(net, 0, 8)
+    except ValueError as error:
+        raise ValueError(
+            "an average over random neurons has no standard error here, since the square of what "
+            f"is averaged has no mean ({error}); engine='dense' needs four moments only where a "
+            "rule does without random neurons: for few points in up to four independent directions"
+        ) from error
+
+
 def require_smooth(net: MLP, projection: Projection) -> None:
     """Raise ``ValueError`` if φ seems to have a kink that was not declared."""
     if activations.catalogued(net.activation):

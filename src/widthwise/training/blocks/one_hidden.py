@@ -20,7 +20,11 @@ from jaxtyping import Float
 from widthwise.limit.first_layer.projection import Projection, project
 from widthwise.limit.kernels import limit_kernels
 from widthwise.model.architecture import MLP
-from widthwise.training.blocks.conditions import require_conditions, require_smooth
+from widthwise.training.blocks.conditions import (
+    require_conditions,
+    require_smooth,
+    require_standard_error,
+)
 from widthwise.training.blocks.moments import Moments, moments
 from widthwise.training.blocks.neuron import Neuron
 from widthwise.training.blocks.value import Blocks
@@ -88,6 +92,7 @@ def one_hidden_blocks(
             train * net.outputs,
             float(np.max(kernels.error)),
             replicates,
+            net.ratios[0],
         )
 
     if len(copies) == 1:
@@ -96,6 +101,7 @@ def one_hidden_blocks(
         errors = {name: np.abs(shifted[name] - values[name]) for name in values}
         engine = "one hidden layer: one-neuron expectations by a refined rule"
         return blocks(values, errors, engine, (blocks(shifted, {}, engine),))
+    require_standard_error(net)
     engine = f"one hidden layer: one-neuron expectations by {len(copies)} sets of Sobol points"
     groups = np.array_split(np.arange(len(copies)), min(_REPLICATES, len(copies)))
     flats = [np.mean([copies[i].flat for i in group], axis=0) for group in groups]

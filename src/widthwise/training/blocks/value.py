@@ -8,8 +8,9 @@ series in ε, and through ε² only ten of them occur:
     cum(F, F, F) = ε FFF₁ + …,   cum(D, F) = ε DF₁ + …,   and at ε² FFFF, DFF, DD, TF and E U.
 
 For one hidden layer of independent neurons FF and D have no correction and each of the others is
-a cumulant of one neuron. Laws whose mean O₃ vanishes have even orders only. Labels, times and
-widths do not enter: one value serves them all.
+a cumulant of one neuron. Where the mean of O₃ vanishes, of the odd orders only FF₁ and D₁ can
+occur, if weights between hidden layers are skewed. Labels, times and widths do not enter: one value
+serves them all.
 """
 
 from collections.abc import Mapping
@@ -46,6 +47,7 @@ class Blocks:
         kernel_error: estimated absolute error of the entries of K and Θ.
         replicates: independent estimates of the same blocks whose average this is, or one coarser
             computation of them: errors of what is computed from the blocks come from these.
+        ratio: the narrowest hidden layer has ratio · n neurons.
     """
 
     nngp: Float[np.ndarray, "rows rows"]
@@ -57,6 +59,7 @@ class Blocks:
     train: int | None = None
     kernel_error: float = 0.0
     replicates: tuple["Blocks", ...] = ()
+    ratio: float = 1.0
 
     def __post_init__(self) -> None:
         for name, order in self.values:

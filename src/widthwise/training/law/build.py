@@ -61,8 +61,9 @@ def training_law(
 
     Raises:
         ValueError: for bad shapes or values; a kinked activation, a non-Gaussian output bias, a law
-            without fourth moments, the standard parametrization; more points than the engine takes:
-            44 for the dense one, which several outputs and infinite times need.
+            without fourth moments (eighth of φ(z), where neurons are sampled), the standard
+            parametrization of one hidden layer; more points than the engine takes: 44 for the dense
+            one, which several outputs and infinite times need.
 
     Source:
         Delta method for the flow of the empirical measure of neurons; for the hierarchy of kernels,

@@ -4,9 +4,11 @@ Mean, covariance and higher joint cumulants of f_t at train and test points over
 
     κ(f_t(x₁), …, f_t(x_k)) = c₀ + c₁ n^{−1/2} + c₂ n^{−1} + O(n^{−3/2}),
 
-complete through 1/n. c₀ is the linear flow of the limit, Gaussian; for symmetric readout laws c₁ is
-0 and the next term is O(1/n²); for skewed laws mean, covariance and third cumulant move at
-n^{−1/2}. At 1/n all cumulants up to the fourth change, those above do not.
+complete through 1/n. c₀ is the linear flow of the limit, Gaussian. If every weight law behind the
+first layer is symmetric, c₁ is 0 and the next term is O(1/n²). A skewed readout law moves mean,
+covariance and third cumulant at n^{−1/2}; skewed weights between hidden layers move mean and
+covariance, through the means of the kernels. At 1/n all cumulants up to the fourth change, those
+above do not.
 """
 
 import abc

@@ -38,7 +38,8 @@ def measured_law(
     :func:`training_law`. For symmetric laws; smooth activations; a few points.
 
     Args:
-        apply: outputs (points, outputs) of parameters and points; three times differentiable.
+        apply: outputs (points, outputs) of parameters and points, of mean 0 over networks at
+            initialization; three times differentiable.
         init: parameters from a JAX key and a width n; scales belong into ``apply``, so that plain
             gradient flow has a limit as n → ∞.
         x_train: train points (train, ...).
@@ -56,7 +57,8 @@ def measured_law(
         :class:`TrainingLaw`, whose ``errors`` are standard errors over networks.
 
     Raises:
-        ValueError: for bad shapes or values, or a law whose mean O₃ is seen not to vanish.
+        ValueError: for bad shapes or values, or a law whose mean output or mean O₃ is seen not to
+            vanish.
 
     Source: as :func:`training_law`.
 

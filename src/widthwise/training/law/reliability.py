@@ -7,8 +7,9 @@ numbers measure that, each at every time:
   root mean squares over rows: the next term over the last one;
 * **kernel change**: (E‖Δq‖²)^{1/2} (1 − e^{−tλ}) / λ, what the random part Δ of the tangent kernel
   does to an eigenvector q of Θ of eigenvalue λ (t‖Δq‖ early, ‖Δq‖/λ late), the largest of them;
-* **displacement**: ρ = (1/n) Σ_k E r_k² (1 − e^{−λ_k t})² / λ_k with E r_k² = y_k² + K_kk, the mean
-  square movement of a neuron; corrections at width n have been seen to miss by 2 to 5 times ρ.
+* **displacement**: ρ = (1/N) Σ_k E r_k² (1 − e^{−λ_k t})² / λ_k with E r_k² = y_k² + K_kk, the mean
+  square movement of a neuron of the narrowest hidden layer, of N = ratio · n; corrections have been
+  seen to miss by 2 to 5 times ρ.
 
 The verdicts are calibrated on trained networks (one hidden layer of tanh or softplus, widths 32 to
 512, times 0.25 to 8): where they say "reliable" the 1/n corrections of mean and variance were right
@@ -102,5 +103,5 @@ def reliability(engine: Engine, times: Float[np.ndarray, " times"], width: int) 
         times,
         ratio,
         ((np.sqrt(fluctuation / n) + m * blocks.kernel_error) * learnt).max(-1, initial=0.0),
-        (residual * learnt**2 * values).sum(-1) / n,
+        (residual * learnt**2 * values).sum(-1) / (n * blocks.ratio),
     )

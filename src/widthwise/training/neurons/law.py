@@ -24,7 +24,9 @@ from jaxtyping import Float
 from widthwise import _checks as checks
 from widthwise._vocabulary import ArrayLike
 from widthwise.limit.flow import LinearFlow, linear_flow
+from widthwise.limit.layer import require_moments
 from widthwise.model.architecture import MLP, require_network
+from widthwise.training.blocks.conditions import require_standard_error
 from widthwise.training.neurons.average import Average, Cubic, Estimate, Progress
 from widthwise.training.neurons.engine import Engine
 from widthwise.training.neurons.fluctuation import kernel_fluctuation
@@ -57,7 +59,7 @@ class ScalableLaw:
             from the linear flow about its mean.
         kernel_fluctuation: n E‖(Θ_n(0) − Θ)q‖² for the eigenvectors q of Θ (train,).
         displacement: ‖δ‖², mean square movement of the outputs in the norm of the tangent kernel's
-            space, at the times; the expansion is good where ‖δ‖²/n is small.
+            space, over the width ratio, at the times; the expansion is good where it is small to n.
     """
 
     flow: LinearFlow
@@ -94,8 +96,8 @@ def scalable_law(
     """Mean and covariance of the outputs through 1/n during gradient flow, for hundreds of points.
 
     Args:
-        net: one hidden layer, one output, NTK parametrization, a smooth activation; any laws whose
-            readout has four moments.
+        net: one hidden layer, one output, NTK parametrization, a smooth activation; any laws of
+            which the readout has four moments and the hidden outputs φ(z) eight.
         x_train: train points (train, inputs).
         y_train: labels (train,) or (train, 1).
         x_test: test points (test, inputs), or ``None``.
@@ -142,6 +144,8 @@ def scalable_law(
     reason = unavailable(net)
     if reason:
         raise ValueError(reason)
+    require_moments(net, 0, 4)
+    require_standard_error(net)
     moments = _times(times)
     flow = flow or linear_flow(net, x_train, y_train, x_test)
     of = problem(net, flow, _points(x_train, x_test, flow))
@@ -223,7 +227,7 @@ def _at_order_zero(of: Problem, times: np.ndarray) -> ScalableLaw:
         0,
         np.zeros((T, p)),
         kernel_fluctuation(of, Sampler(of)) / of.net.ratios[0],
-        weight @ start,
+        weight @ start / of.net.ratios[0],
     )
 
 

@@ -162,15 +162,18 @@ def _reliability(question: Question, answer: Answer, ratio: np.ndarray) -> Relia
 
 def _against_limit(question: Question, answer: Answer) -> tuple[float, np.ndarray]:
     """‖Δ‖/λ_min and ρ."""
+    task = question.task
     assert question.limit is not None
-    train = question.task.rows[1]
+    assert task.net is not None
+    assert task.width is not None
+    train = task.rows[1]
     theta, own = question.limit[:train], answer.ntk[:train]
     smallest, _ = _live(theta)
     distance = float(np.linalg.norm(own - theta, 2)) / smallest[0] if smallest.size else np.nan
     values, vectors = _live(own)
     pull = question.dynamics.divided_differences(np.stack([0 * values, values], -1))
-    y = vectors.T @ question.task.y.ravel()
-    return distance, (y**2 * values * pull**2).sum(-1) / question.task.width
+    y, narrowest = vectors.T @ task.y.ravel(), min(task.net.ratios) * task.width
+    return distance, (y**2 * values * pull**2).sum(-1) / narrowest
 
 
 def _live(theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -6,8 +6,9 @@ Three numbers announce that the series in n^{−1/2} fails:
   out over the last order kept, about Θ_∞ the last order over the one before it;
 * **‖Δ‖/λ_min**, Δ = Θ_n(0) − Θ_∞ on the train rows: at late times it is the parameter of the
   expansion about Θ_∞;
-* **ρ** = Σ_k y_k² (1 − e^{−λ_k t})² / (λ_k n), the squared distance a neuron moves: large labels
-  along eigenvectors of small λ_k leave the regime in which kernels hardly move.
+* **ρ** = Σ_k y_k² (1 − e^{−λ_k t})² / (λ_k N), the squared distance that a neuron of the narrowest
+  hidden layer moves, of N neurons: large labels along eigenvectors of small λ_k leave the regime in
+  which kernels hardly move.
 """
 
 from dataclasses import dataclass, field
@@ -50,8 +51,8 @@ class Reliability:
             doubts.append(what.format(f"{ratio:.2g}"))
         if labels > _GOOD:
             doubts.append(
-                f"ρ reaches {labels:.2g}: the labels are large along directions this width learns "
-                "slowly"
+                "the labels are large along directions this width learns slowly "
+                f"(ρ reaches {labels:.2g})"
             )
         if self.about_limit and self.kernel_distance > _GOOD:
             doubts.append(
@@ -63,7 +64,7 @@ class Reliability:
     @property
     def trusted(self) -> bool:
         """Whether higher orders are known and nothing speaks against them."""
-        return not self.doubts and not self.reason and bool(np.isfinite(self.ratio).any())
+        return not self.doubts and not self.reason and not np.isnan(self.ratio).all()
 
     @property
     def verdict(self) -> str:
@@ -71,7 +72,7 @@ class Reliability:
         ratio = _largest(self.ratio)
         if self.reason:
             first = f"Linearization only: {self.reason}."
-        elif not np.isfinite(self.ratio).any():
+        elif np.isnan(self.ratio).all():
             first = "One order only: nothing estimates what is left out."
         elif self.trusted:
             first = f"Reliable: the next order is about {ratio:.2g} of the last one kept, or less."
@@ -84,8 +85,8 @@ class Reliability:
 
 
 def _largest(values: np.ndarray) -> float:
-    finite = values[np.isfinite(values)]
-    return float(finite.max()) if finite.size else 0.0
+    known = values[~np.isnan(values)]
+    return float(known.max()) if known.size else 0.0
 
 
 def ratio_of_orders(

@@ -8,7 +8,8 @@ less their Taylor polynomial of degree k along δ₁,
 are one of the terms of order k + 1 in the deviation, which a prediction through order k leaves out:
 they have the same power of n. The other terms come from δ₂, δ₃, …; in networks where all are known
 the whole is two to four times as large, so three times this term is reported. Degree 1 needs no
-second derivative and holds for activations with kinks too.
+second derivative and holds for activations with kinks too. At the end of training, t = ∞, the train
+modes are learnt and nothing is left out along them.
 """
 
 import equinox as eqx
@@ -39,7 +40,16 @@ def remainder(
         _left_out(task.function, task.trained, x, jnp.asarray(alpha), degree)
         for alpha in (pull @ Q.T).reshape(-1, *task.y.shape)
     ]
-    return _OTHERS * np.stack([np.asarray(value).ravel() for value in found])
+    left_out = _OTHERS * np.stack([np.asarray(value).ravel() for value in found])
+    ended, train = np.isinf(np.atleast_1d(dynamics.moments)), len(Q)
+    left_out[ended, :train] = _unlearnt(left_out[ended, :train], Q)
+    return left_out
+
+
+def _unlearnt(rows: np.ndarray, Q: np.ndarray) -> np.ndarray:
+    """What train rows have outside the train modes, rounding errors removed."""
+    rest = rows - rows @ Q @ Q.T
+    return np.where(np.abs(rest) > 1e-12 * np.abs(rows).max(1, keepdims=True), rest, 0.0)
 
 
 @eqx.filter_jit

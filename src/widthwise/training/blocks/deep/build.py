@@ -101,7 +101,8 @@ def deep_blocks(
     engine = f"{net.depth} hidden layers: recursion over pair kernels{random}"
 
     def blocks(values: dict[Name, np.ndarray], **known) -> Blocks:
-        return Blocks(K, theta, values, engine=engine, outputs=net.outputs, train=columns, **known)
+        known |= {"engine": engine, "outputs": net.outputs, "ratio": min(net.ratios)}
+        return Blocks(K, theta, values, train=columns, **known)
 
     errors = {
         name: np.std([run[name] for run in runs[1:]], 0, ddof=1) / np.sqrt(REPLICATES)
