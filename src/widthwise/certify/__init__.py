@@ -10,3 +10,5 @@ from widthwise.certify.certificate import Hypothesis as Hypothesis
 from widthwise.certify.positivity import KernelPositivity as KernelPositivity
 from widthwise.certify.positivity import kernel_positivity as kernel_positivity
 from widthwise.certify.posterior.certify import certify as certify
+from widthwise.certify.prior.value import CertifiedWidth as CertifiedWidth
+from widthwise.certify.prior.width import certified_width as certified_width

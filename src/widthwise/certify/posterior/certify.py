@@ -91,7 +91,7 @@ def certify(
     eta = None if step is None else checks.positive(step, "step")
     points = checks.points(x)
     labels = checks.targets(y, len(points), net.outputs)
-    problem = _without_ties(net, points, labels, dynamics)
+    problem = without_ties(net, points, labels, dynamics)
     if isinstance(problem, Certificate):
         return problem
     try:
@@ -128,7 +128,7 @@ def _attempts(
         return tried[-1].after(tried[:-1])
 
 
-def _without_ties(net: MLP, x: np.ndarray, y: np.ndarray, dynamics: Dynamics):
+def without_ties(net: MLP, x: np.ndarray, y: np.ndarray, dynamics: Dynamics):
     """Points, labels and roots of multiplicities, tied points merged; or a refusal."""
     groups = groups_of(net, x)
     losses = [group.least_loss(y) for group in groups]
