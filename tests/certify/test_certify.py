@@ -29,6 +29,7 @@ def test_reference_numbers_and_soundness_of_the_linear_reference():
     seen = assert_sound(ERF, parameters, x, y, made)
     assert seen["ntk_change"] > made.ntk_change / 10
     assert seen["movement"] > made.movement / 1.2
+    assert seen["limit_deviation"] > made.limit_deviation / 2
 
 
 def test_the_same_statement_for_each_point_twice():

@@ -13,10 +13,8 @@ from widthwise.certify.constants.smoothness import smoothness
 from widthwise.certify.evaluation import evaluate
 
 NETS = {
-    "one layer": ww.MLP(1, "tanh", 1.2, 0.4),
-    "two outputs": ww.MLP(1, "softplus", 1.0, [0.5, 0.0], outputs=2),
-    "two layers": ww.MLP(2, "erf", 1.1, 0.3),
-    "two layers, two outputs": ww.MLP(2, "sin", 1.0, 0.2, ratios=[1.0, 0.5], outputs=2),
+    "one layer": ww.MLP(1, "tanh", 1.2, [0.5, 0.0], outputs=2),
+    "two layers": ww.MLP(2, "sin", 1.0, 0.2, ratios=[1.0, 0.5], outputs=2),
 }
 
 
@@ -71,7 +69,7 @@ def test_jacobian_lipschitz_constant_on_a_ball(name, radius):
         assert change <= bound * np.linalg.norm(near - far)
 
 
-@pytest.mark.parametrize("name", ["one layer", "two outputs"])
+@pytest.mark.parametrize("name", ["one layer"])
 def test_block_eigenvalues_are_those_of_the_hessian(name):
     trained, at = case(NETS[name])
     u = np.random.default_rng(1).normal(size=at.problem.rows)
@@ -88,7 +86,7 @@ def test_block_eigenvalues_are_those_of_the_hessian(name):
     assert bounds_at(at).hessian_along(direction) == pytest.approx(exact, rel=1e-8)
 
 
-@pytest.mark.parametrize("name", ["one layer", "two outputs"])
+@pytest.mark.parametrize("name", ["one layer"])
 def test_hessian_lipschitz_constant(name):
     trained, at = case(NETS[name])
     bound = bounds_at(at).hessian(0.5)
@@ -104,7 +102,7 @@ def test_hessian_lipschitz_constant(name):
 
 
 def test_multiplicity_weighs_like_repeated_points():
-    net = NETS["one layer"]
+    net = ww.MLP(1, "tanh", 1.2, 0.4)
     rng = np.random.default_rng(5)
     x, y = rng.normal(size=(3, 2)), rng.normal(size=(3, 1))
     parameters = net.init(jax.random.key(1), 6, 2)

@@ -70,6 +70,7 @@ class Trained:
         linear = (decay(values, times) * (vectors.T @ r[0])) @ vectors.T
         kernels = [np.linalg.norm(self.kernel(theta) - theta0, 2) for theta in thetas]
         late = times >= certificate.ntk_since
+        self.initial, self.outputs = r[0], r
         return {
             "movement": max(np.linalg.norm(theta - self.start) for theta in thetas),
             "ntk_change": max(np.array(kernels)[late], default=0.0),
@@ -80,6 +81,7 @@ class Trained:
 
 def assert_sound(net, parameters, x, y, certificate, end_factor=8.0):
     """Train, and hold every number of a certificate against what happened."""
+    assert certificate.holds
     trained = Trained(net, parameters, x, y)
     smallest = np.linalg.eigvalsh(trained.kernel(trained.start))[0]
     if certificate.dynamics == "flow":
@@ -96,6 +98,12 @@ def assert_sound(net, parameters, x, y, certificate, end_factor=8.0):
     assert seen["ntk_change"] <= certificate.ntk_change * slack
     if certificate.output_deviation is not None:
         assert seen["output_deviation"] <= certificate.output_deviation * slack + 1e-9
+    if certificate.limit_deviation is not None:
+        limit = np.kron(np.asarray(ww.limit_kernels(net, x).ntk), np.eye(net.outputs))
+        values, vectors = np.linalg.eigh(limit)
+        wide = (decay(values, times) * (vectors.T @ trained.initial)) @ vectors.T
+        seen["limit_deviation"] = np.linalg.norm(trained.outputs - wide, axis=1).max()
+        assert seen["limit_deviation"] <= certificate.limit_deviation * slack + 1e-9
     late = times >= certificate.since
     if late.sum() > 1:
         r, t = seen["residuals"][late], times[late] - times[late][0]

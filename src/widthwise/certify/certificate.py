@@ -78,6 +78,8 @@ class Certificate:
         ntk_since: the time or step from which ``ntk_change`` holds.
         output_deviation: sup_t |f_t - f_lin,t| on the train points, f_lin the linear flow of Θ_0
             from the same initial outputs.
+        limit_deviation: sup_t |f_t - f_∞,t| on the train points, f_∞ the infinite-width flow from
+            the same initial outputs; as reliable as the error estimate of Θ_∞.
         step: η of gradient descent.
         largest_step: the largest η the same theorem certifies.
         attempts: the certificates of the methods tried before, none of which holds.
@@ -97,6 +99,7 @@ class Certificate:
     ntk_change: float | None = None
     ntk_since: float = 0.0
     output_deviation: float | None = None
+    limit_deviation: float | None = None
     step: float | None = None
     largest_step: float | None = None
     attempts: tuple["Certificate", ...] = ()
@@ -135,6 +138,7 @@ class Certificate:
             ("|θ - θ_0|", self.movement, 0.0),
             ("|Θ - Θ_0|", self.ntk_change, self.ntk_since),
             ("|f - f_lin|", self.output_deviation, 0.0),
+            ("|f - f_∞|", self.limit_deviation, 0.0),
         )
         for name, bound, since in bounds:
             if bound is not None:

@@ -13,6 +13,7 @@ from widthwise.certify.constants.ball import bounds_at
 from widthwise.certify.constants.smoothness import smoothness
 from widthwise.certify.evaluation import Evaluation, evaluate
 from widthwise.certify.posterior.descent import certify_descent, certify_descent_trajectory
+from widthwise.certify.posterior.limit import limit_distance
 from widthwise.certify.posterior.linear import certify_linear_reference
 from widthwise.certify.posterior.path import certify_path
 from widthwise.certify.posterior.spectrum import Spectrum
@@ -78,14 +79,7 @@ def certify(
     """
     checks.require_x64()
     require_network(net)
-    if dynamics not in METHODS:
-        raise ValueError(f"dynamics must be 'flow' or 'descent', got {dynamics!r}")
-    allowed = METHODS[dynamics]
-    if method not in ("auto", *allowed):
-        raise ValueError(
-            f"method must be 'auto', {', '.join(map(repr, allowed))} for dynamics={dynamics!r}, "
-            f"got {method!r}"
-        )
+    allowed = methods_of(method, dynamics)
     if step is not None and dynamics == "flow":
         raise ValueError(f"step belongs to dynamics='descent', got step={step!r} for the flow")
     eta = None if step is None else checks.positive(step, "step")
@@ -99,7 +93,47 @@ def certify(
     except ValueError as missing:
         return refusal("none", dynamics, str(missing))
     at = evaluate(net, parameters, *problem)
-    return _attempts(net, at, allowed if method == "auto" else (method,), dynamics, eta)
+    made = _attempts(net, at, allowed, dynamics, eta)
+    return made if made.output_deviation is None else _against_limit(net, at, made)
+
+
+def methods_of(method: Method, dynamics: Dynamics) -> tuple[str, ...]:
+    """The methods to try in turn.
+
+    Raises:
+        ValueError: for names that are not known, or do not go together.
+    """
+    if dynamics not in METHODS:
+        raise ValueError(f"dynamics must be 'flow' or 'descent', got {dynamics!r}")
+    allowed = METHODS[dynamics]
+    if method not in ("auto", *allowed):
+        raise ValueError(
+            f"method must be 'auto', {', '.join(map(repr, allowed))} for dynamics={dynamics!r}, "
+            f"got {method!r}"
+        )
+    return allowed if method == "auto" else (method,)
+
+
+def proven(
+    net: MLP,
+    parameters: Parameters,
+    problem: tuple[np.ndarray, np.ndarray, np.ndarray],
+    method: Method,
+    dynamics: Dynamics,
+) -> bool:
+    """Whether :func:`certify` holds, for points, labels and roots as of :func:`without_ties`."""
+    at = evaluate(net, parameters, *problem)
+    return _attempts(net, at, methods_of(method, dynamics), dynamics, None).holds
+
+
+def _against_limit(net: MLP, at: Evaluation, made: Certificate) -> Certificate:
+    """The certificate of a flow with its distance from the infinite-width flow, if known."""
+    if made.dynamics != "flow" or made.output_deviation is None:
+        return made
+    between = limit_distance(net, at, Spectrum.of(at))
+    if between is None:
+        return made
+    return replace(made, limit_deviation=made.output_deviation + between)
 
 
 def _attempts(

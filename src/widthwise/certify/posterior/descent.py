@@ -27,6 +27,8 @@ from widthwise.certify.posterior.spectrum import Spectrum
 
 _ITERATES = 20_000
 _EVERY = 50
+_SETTLED = 0.9  # √disc at least this part of cα, or no better iterate
+_EXTRA = 500  # in so many steps
 _DIVERGED = 100.0  # times the initial residual
 
 
@@ -55,24 +57,35 @@ def contraction(spectrum: Spectrum, bounds: Bounds, step: float) -> Contraction:
         return Contraction(np.inf, np.inf, spectrum.beta, np.nan, 0.0)
     length = size / alpha * SAFE
     while True:
-        ball = length + step * spectrum.beta * size
-        for _ in range(3):  # the ball must hold S and one step, whose length depends on the ball
-            L = bounds.jacobian(ball)
-            beta = (spectrum.beta + L * ball) * SAFE
-            ball = max(ball, (length + step * beta * size) * SAFE)
-        L = bounds.jacobian(ball)
-        beta = (spectrum.beta + L * ball) * SAFE
+        ball, L, beta = _ball(spectrum, bounds, step, length)
         c = 1 - step * beta**2 * SAFE / 2
         disc = (c * alpha) ** 2 - 2 * L * size * SAFE if c > 0 else -1.0
-        if disc <= 0:
+        if not (disc > 0 and np.isfinite(ball)):
             return Contraction(np.inf, L, beta, c, 0.0)
         root = disc**0.5
         needed = 2 * size / (c * alpha + root) * SAFE
-        inside = length + step * beta * size <= ball * SAFE
-        if needed <= length and inside:
+        if needed <= length:
             jump = step * beta * size * SAFE < 2 * root / L and alpha - L * length > 0
             return Contraction(length if jump else np.inf, L, beta, c, root)
-        length = max(needed, length) * (1 + 1e-6)
+        length = needed * (1 + 1e-6)
+
+
+def _ball(
+    spectrum: Spectrum, bounds: Bounds, step: float, length: float
+) -> tuple[float, float, float]:
+    """ρ̄ ≥ S + ηβ̄|r_0| with L and β̄ on it; ρ̄ is infinite where none is found."""
+    ball = (length + step * spectrum.beta * spectrum.size) * SAFE
+    L, beta = np.inf, spectrum.beta
+    for _ in range(50):
+        L = bounds.jacobian(ball)
+        beta = (spectrum.beta + L * ball) * SAFE
+        if step * beta**2 >= 2:
+            break
+        needed = (length + step * beta * spectrum.size) * SAFE
+        if needed <= ball:
+            return ball, L, beta
+        ball = needed * (1 + 1e-6)
+    return np.inf, L, beta
 
 
 def largest_step(spectrum: Spectrum, bounds: Bounds) -> float | None:
@@ -135,7 +148,7 @@ def iterates(at: Evaluation, step: float) -> Iterator[Evaluation]:
 def certify_descent_trajectory(at: Evaluation, bounds: Bounds, step: float) -> Certificate:
     """Theorem 3 from the first iterate, of those looked at, where it holds."""
     method, first = "descent_trajectory", float(np.linalg.norm(at.residual))
-    current, size = at, first
+    current, size, made, last = at, first, None, 0
     for k, current in zip(range(_ITERATES + 1), iterates(at, step), strict=False):
         size = float(np.linalg.norm(current.residual))
         if not size <= _DIVERGED * first:
@@ -144,8 +157,15 @@ def certify_descent_trajectory(at: Evaluation, bounds: Bounds, step: float) -> C
         if k % _EVERY and k > 2:
             continue
         spectrum, here = Spectrum.of(current), bounds.moved(current)
-        if np.isfinite(contraction(spectrum, here, step).length):
-            return _from_iterate(at, current, certify_descent(here, spectrum, step, method), k)
+        found = contraction(spectrum, here, step)
+        if np.isfinite(found.length):
+            last = k + _EXTRA if made is None else last
+            made = current, here, spectrum, k
+            if k >= last or found.root > _SETTLED * found.damping * spectrum.alpha:
+                break
+    if made is not None:
+        current, here, spectrum, k = made
+        return _from_iterate(at, current, certify_descent(here, spectrum, step, method), k)
     reason = (
         f"after {_ITERATES} steps the residual is {size / first:.3g} of the first and Theorem 3 "
         "does not hold yet; a wider network or a larger step may do"

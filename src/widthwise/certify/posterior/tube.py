@@ -27,6 +27,8 @@ _METHOD = "trajectory"
 TOLERANCE = 2e-3  # length of a step in parameters
 _SHARE = 0.3  # and at most this part of 1/λ_min
 _STEPS = 3000
+_SETTLED = 0.9  # the tail's rate is a^2 with a at least this part of σ_min, or no better is found
+_EXTRA = 200  # in so many steps
 _END = 60.0  # last time, in units of 1/α_0²
 _UNAVAILABLE = (
     "not available: the flow tube is built for one hidden layer; the linear reference and gradient "
@@ -71,12 +73,14 @@ def certify_trajectory(at: Evaluation, bounds: object, spectrum: Spectrum) -> Ce
         reason = "the kernel at the start is not certified positive"
         return refusal(_METHOD, "flow", reason, spectrum.positive)
     linear, tube = LinearReference(spectrum), _Tube(at, bounds, residual=spectrum.size)
-    current = spectrum
+    current, made, extra = spectrum, None, 0
     try:
         for _ in range(_STEPS):
             tube, left, path = _tail(tube, current)
             if np.isfinite(path.length):
-                return _certificate(at, tube, current, linear, left, path)
+                made, extra = _certificate(at, tube, current, linear, left, path), extra + 1
+                if path.slack > _SETTLED * left or extra > _EXTRA:
+                    return made
             if tube.time * spectrum.alpha**2 > _END:
                 raise _Failed(f"no tail is certified until time {tube.time:.3g}")
             step = _step(tube, current)
@@ -84,6 +88,8 @@ def certify_trajectory(at: Evaluation, bounds: object, spectrum: Spectrum) -> Ce
             current = Spectrum.of(tube.at)
         raise _Failed(f"{_STEPS} steps reach time {tube.time:.3g} only, and no tail is certified")
     except _Failed as failed:
+        if made is not None:
+            return made
         reach = tube.bounds.jacobian(tube.width) * tube.width
         held = Hypothesis("L ε below σ_min(Ĵ)", reach, "<", current.alpha)
         remedy = f"{failed}; |r| is then at most {tube.residual:.3g}; a wider network may do"

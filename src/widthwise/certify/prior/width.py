@@ -7,7 +7,7 @@ from widthwise import _checks as checks
 from widthwise._vocabulary import ArrayLike
 from widthwise.certify.certificate import Certificate, Dynamics
 from widthwise.certify.constants.smoothness import smoothness
-from widthwise.certify.posterior.certify import Method, certify, without_ties
+from widthwise.certify.posterior.certify import Method, methods_of, proven, without_ties
 from widthwise.certify.prior.proven import ingredients, proven_width, unavailable
 from widthwise.certify.prior.statistical import statistical_width
 from widthwise.certify.prior.value import CertifiedWidth, Kind
@@ -42,8 +42,9 @@ def certified_width(
         probability: over the initialization.
         confidence: of the statistical statement.
         kind: ``"statistical"`` or ``"proven"``.
-        method: as in :func:`certify`; for ``"statistical"``.
-        dynamics: ``"flow"`` or ``"descent"`` (with the default step of :func:`certify`).
+        method: as in :func:`~widthwise.certify.certify`; for ``"statistical"``.
+        dynamics: ``"flow"`` or ``"descent"``, with the default step of
+            :func:`~widthwise.certify.certify`.
         seeds: networks per width; by default the fewest that suffice if none fails.
         start: first width tested, for ``"statistical"``.
         largest: last width tested, for ``"statistical"``.
@@ -69,6 +70,7 @@ def certified_width(
     probability, confidence = _share(probability, "probability"), _share(confidence, "confidence")
     if kind not in ("statistical", "proven"):
         raise ValueError(f"kind must be 'statistical' or 'proven', got {kind!r}")
+    methods_of(method, dynamics)
     points = checks.points(x)
     labels = checks.targets(y, len(points), net.outputs)
     problem = without_ties(net, points, labels, dynamics)
@@ -89,7 +91,7 @@ def certified_width(
     def succeeds(width: int, seed: int) -> bool:
         drawn = jax.random.fold_in(jax.random.fold_in(root, width), seed)
         parameters = net.init(drawn, width, points.shape[1])
-        return certify(net, parameters, points, labels, method, dynamics).holds
+        return proven(net, parameters, problem, method, dynamics)
 
     what = f"{'gradient flow' if dynamics == 'flow' else 'gradient descent'}, method {method!r}"
     return statistical_width(succeeds, probability, confidence, seeds, start, largest, what)
