@@ -9,7 +9,8 @@ with ρ the length of the step, e₁ ≥ sup ε on it, μ ≥ max_k -λ_min of t
 flows obey |δ|' ≤ μ|δ| + L²|δ|³/16. The tube only has to keep Lε below σ_min. As soon as Theorem 1
 holds for every point of it, the tail converges to zero loss.
 
-The step is short (first order): the number of steps grows like one over the tolerance.
+The method is of first order: ε grows like the length of the steps, their number like one over it.
+Long steps are tried first; they suffice where the network is wide.
 """
 
 from dataclasses import dataclass, replace
@@ -24,9 +25,9 @@ from widthwise.certify.posterior.path import Path, shortest_path
 from widthwise.certify.posterior.spectrum import LinearReference, Spectrum
 
 _METHOD = "trajectory"
-TOLERANCE = 2e-3  # length of a step in parameters
+TOLERANCES = (2e-2, 6e-3, 2e-3)  # lengths of a step in parameters, tried in turn
 _SHARE = 0.3  # and at most this part of 1/λ_min
-_STEPS = 3000
+_STEPS = 10_000
 _SETTLED = 0.9  # the tail's rate is a^2 with a at least this part of σ_min, or no better is found
 _EXTRA = 200  # in so many steps
 _END = 60.0  # last time, in units of 1/α_0²
@@ -72,6 +73,18 @@ def certify_trajectory(at: Evaluation, bounds: object, spectrum: Spectrum) -> Ce
     if not spectrum.alpha > 0:
         reason = "the kernel at the start is not certified positive"
         return refusal(_METHOD, "flow", reason, spectrum.positive)
+    made = refusal(_METHOD, "flow", "no step was tried")
+    for tolerance in TOLERANCES:
+        made = _follow(at, bounds, spectrum, tolerance)
+        if made.holds:
+            break
+    return made
+
+
+def _follow(
+    at: Evaluation, bounds: ShallowBounds, spectrum: Spectrum, tolerance: float
+) -> Certificate:
+    """The tube with steps of one length."""
     linear, tube = LinearReference(spectrum), _Tube(at, bounds, residual=spectrum.size)
     current, made, extra = spectrum, None, 0
     try:
@@ -83,7 +96,7 @@ def certify_trajectory(at: Evaluation, bounds: object, spectrum: Spectrum) -> Ce
                     return made
             if tube.time * spectrum.alpha**2 > _END:
                 raise _Failed(f"no tail is certified until time {tube.time:.3g}")
-            step = _step(tube, current)
+            step = _step(tube, current, tolerance)
             tube = _moved(tube, step, at, current, spectrum, linear)
             current = Spectrum.of(tube.at)
         raise _Failed(f"{_STEPS} steps reach time {tube.time:.3g} only, and no tail is certified")
@@ -109,9 +122,9 @@ def _tail(tube: _Tube, spectrum: Spectrum) -> tuple[_Tube, float, Path]:
     return tube, left, path
 
 
-def _step(tube: _Tube, s: Spectrum) -> _Step:
+def _step(tube: _Tube, s: Spectrum, tolerance: float) -> _Step:
     linear = LinearReference(s)
-    tau = min(TOLERANCE / linear.gradient(0.0), _SHARE / s.alpha**2)
+    tau = min(tolerance / linear.gradient(0.0), _SHARE / s.alpha**2)
     way = linear.displacement(tau)
     working = 1.5 * tube.width + 4 * way
     L, L3 = tube.bounds.jacobian(working), tube.bounds.hessian(working)
