@@ -9,6 +9,8 @@ import pytest
 import widthwise as ww
 from certify.trained_networks import assert_sound, network, reference_parameters, sphere
 from widthwise.certify import Certificate, certify
+from widthwise.certify.evaluation import evaluate
+from widthwise.certify.posterior.spectrum import LinearReference, Spectrum
 from widthwise.model.architecture import Layer
 
 ERF = ww.MLP(1, "erf")
@@ -30,6 +32,20 @@ def test_reference_numbers_and_soundness_of_the_linear_reference():
     assert seen["ntk_change"] > made.ntk_change / 10
     assert seen["movement"] > made.movement / 1.2
     assert seen["limit_deviation"] > made.limit_deviation / 2
+
+
+def test_published_numbers_of_the_start_and_of_the_textbook_refusal():
+    x, y = sphere(5, 5)
+    parameters = reference_parameters(1000, 5)
+    at = evaluate(ERF, parameters, x, y[:, None])
+    spectrum = Spectrum.of(at)
+    assert np.linalg.norm(at.residual) == pytest.approx(1.310932627603394, rel=1e-13)
+    assert at.kernel[0, 0] == pytest.approx(1.0871430830094764, rel=1e-13)
+    assert spectrum.alpha == pytest.approx(0.32896, abs=5e-6)
+    assert LinearReference(spectrum).displacement(np.inf) == pytest.approx(1.2575, abs=5e-5)
+    made = certify(ERF, reference_parameters(1000, 5), *sphere(10, 5), method="textbook")
+    assert not made.holds
+    assert made.hypotheses[1].number == pytest.approx(131.66, abs=5e-3)
 
 
 def test_the_same_statement_for_each_point_twice():
@@ -182,6 +198,47 @@ def test_one_point_and_frozen():
         made.holds = False
     assert isinstance(made.attempts, tuple)
     assert all(isinstance(attempt, Certificate) for attempt in made.attempts)
+
+
+def at_the_edge(method, depth, n, kind="tanh", rounds=8):
+    """The largest residual, along one direction, that a method certifies; and the certificate."""
+    rng = np.random.default_rng(n)
+    net = network(kind, depth, outputs=1, bias=0.5)
+    x, parameters = rng.normal(size=(2, 2)), net.init(jax.random.key(n), n, 2)
+    start, direction = np.asarray(net.apply(parameters, x)), rng.normal(size=(2, 1))
+    low, high, held = 0.0, 8.0, None
+    for _ in range(rounds):
+        middle = (low + high) / 2 if low else high / 8
+        made = certify(net, parameters, x, start + middle * direction, method=method)
+        low, high = (middle, high) if made.holds else (low, middle)
+        held = (start + middle * direction, made) if made.holds else held
+    assert held is not None
+    assert high < 8.0
+    return net, parameters, x, *held
+
+
+def test_soundness_at_the_edge_of_theorem_1():
+    net, parameters, x, y, made = at_the_edge("path", 1, 24, rounds=12)
+    assert made.hypotheses[1].number > 0.97 * made.hypotheses[1].bound
+    assert_sound(net, parameters, x, y, made)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("method", "depth", "n"),
+    [
+        ("textbook", 1, 24),
+        ("path", 1, 4),
+        ("path", 2, 24),
+        ("path", 3, 24),
+        ("linear_reference", 1, 24),
+        ("linear_reference", 2, 24),
+        ("trajectory", 1, 6),
+    ],
+)
+@pytest.mark.parametrize("kind", ["tanh", "softplus"])
+def test_soundness_at_the_edge(method, depth, n, kind):
+    assert_sound(*at_the_edge(method, depth, n, kind))
 
 
 @pytest.mark.slow

@@ -23,6 +23,7 @@ _HOLDS = {
     ">=": lambda a, b: a >= b,
 }
 TITLES = {
+    "textbook": "the textbook ball argument",
     "path": "path length (Theorem 1)",
     "linear_reference": "linear reference (Theorem 2')",
     "descent_path": "path length of gradient descent (Theorem 3)",

@@ -17,16 +17,19 @@ from widthwise.certify.posterior.limit import limit_distance
 from widthwise.certify.posterior.linear import certify_linear_reference
 from widthwise.certify.posterior.path import certify_path
 from widthwise.certify.posterior.spectrum import Spectrum
+from widthwise.certify.posterior.textbook import certify_textbook
 from widthwise.certify.posterior.tube import certify_trajectory
 from widthwise.certify.relations import closest_pair, groups_of, tied_sentence
 from widthwise.model.architecture import MLP, Parameters, require_network
 
-Method: TypeAlias = Literal["auto", "path", "linear_reference", "trajectory"]
+Method: TypeAlias = Literal["auto", "path", "linear_reference", "trajectory", "textbook"]
 METHODS: dict[str, tuple[str, ...]] = {
     "flow": ("path", "linear_reference", "trajectory"),
     "descent": ("path", "trajectory"),
 }
+_COMPARED = {"flow": ("textbook",), "descent": ()}
 _FLOW = {
+    "textbook": certify_textbook,
     "path": certify_path,
     "linear_reference": certify_linear_reference,
     "trajectory": certify_trajectory,
@@ -55,7 +58,8 @@ def certify(
         y: labels (points, outputs), or (points,) for one output.
         method: ``"path"`` (Theorem 1; Theorem 3 for descent), ``"linear_reference"`` (Theorem 2',
             flow only), ``"trajectory"`` (Theorem 4, one hidden layer; for descent the iterates,
-            then Theorem 3), or ``"auto"``: these in turn, until one holds.
+            then Theorem 3), or ``"auto"``: these in turn, until one holds. ``"textbook"`` is there
+            to be compared with.
         dynamics: ``"flow"`` or ``"descent"``.
         step: η of descent; by default 1/λ_max(Θ_0).
 
@@ -105,13 +109,14 @@ def methods_of(method: Method, dynamics: Dynamics) -> tuple[str, ...]:
     """
     if dynamics not in METHODS:
         raise ValueError(f"dynamics must be 'flow' or 'descent', got {dynamics!r}")
-    allowed = METHODS[dynamics]
+    tried = METHODS[dynamics]
+    allowed = (*tried, *_COMPARED[dynamics])
     if method not in ("auto", *allowed):
         raise ValueError(
             f"method must be 'auto', {', '.join(map(repr, allowed))} for dynamics={dynamics!r}, "
             f"got {method!r}"
         )
-    return allowed if method == "auto" else (method,)
+    return tried if method == "auto" else (method,)
 
 
 def proven(
