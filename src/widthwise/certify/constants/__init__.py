@@ -1,0 +1,1 @@
+"""Constants of the theorems: how fast the Jacobian and the Hessian of a network can change."""

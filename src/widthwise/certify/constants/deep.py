@@ -1,0 +1,102 @@
+r"""Any depth: a Lipschitz constant of the Jacobian on a ball, from operator norms at its centre.
+
+L = sup |D²f[v, v]| over unit v and over the ball |θ - θ̂| ≤ R, and for outputs f_i, i a point,
+
+    D²f_i[v,v] = Σ_l ⟨∂f_i/∂h^l, φ''(z^l)(ż^l)²⟩
+               + 2 Σ_l c_l ⟨∂f_i/∂z^l, dW^l ḣ^{l-1}⟩ + 2 c ⟨dA, ḣ⟩.
+
+With v_l the norm of v in layer l, |ż^l_i| ≤ p^l·v for every point and |ż^l|, stacked over points, ≤
+P^l·v, where, with |W^l| + R in place of |W^l|,
+
+    p^l = c_l |W^l| M1 p^{l-1} + |(c_l h_i^{l-1}, s_l)| e_l,     P^l likewise by operator norms.
+
+Then D²f ≤ vᵀQv and L = λ_max(sym Q),
+
+    Q = Σ_l M2 max_{i,k} |∂f_i/∂h^l_k| p^l ⊗ P^l + 2 Σ_l c_l max_i |∂f_i/∂z^l| M1 e_l ⊗ P^{l-1} + ….
+
+The width enters by the maximum over neurons of ∂f/∂h, which is O(n^{-1/2}); all sizes are followed
+to the edge of the ball by a forward and a backward recursion. Several outputs: the maximum is over
+neurons of the norm over outputs, the other gradients are taken in Frobenius norm.
+"""
+
+import numpy as np
+
+from widthwise.certify.evaluation import SAFE, UNIT, Evaluation, norms
+
+
+class DeepBounds:
+    """The constant of a network of any depth at one value of its parameters."""
+
+    def __init__(self, at: Evaluation):
+        p = at.problem
+        self.at = at
+        self._operators = [_largest(block.weight) for block in at.blocks[:-1]]
+        extended = [
+            np.concatenate([p.scales[l] * h, np.full((len(h), 1), p.bias_scales[l])], axis=1)
+            for l, h in enumerate(at.features[:-1])
+        ]
+        errors = [p.scales[l] * norms(error) for l, error in enumerate(at.forward_errors[0][:-1])]
+        self._rows = [norms(e) * SAFE + error for e, error in zip(extended, errors, strict=True)]
+        self._stacked = [
+            _largest(p.root[:, None] * e) + float(np.linalg.norm(p.root * error))
+            for e, error in zip(extended, errors, strict=True)
+        ]
+        to_h, to_z = (
+            [(np.abs(g) + error) for g, error in zip(*pair, strict=True)]
+            for pair in zip(at.backward, at.backward_errors, strict=True)
+        )
+        self._neurons = [np.sqrt((g**2).sum(1)).max(1) * SAFE for g in to_h]
+        self._gradients = [norms(g) * SAFE for g in to_z]
+
+    def moved(self, at: Evaluation) -> "DeepBounds":
+        """The constants at other parameters."""
+        return DeepBounds(at)
+
+    def jacobian(self, radius: float) -> float:
+        """L(R): Lipschitz constant of J on the ball of this radius around the parameters."""
+        p = self.at.problem
+        m1, m2 = p.bounds.slope, p.bounds.curvature
+        moves, rows, stacked, weights = self._forward(radius, m1)
+        neurons, gradients = self._backward(radius, moves, weights, m1, m2)
+        quadratic = np.zeros((p.depth + 1, p.depth + 1))
+        each, all_points = np.zeros(p.depth + 1), np.zeros(p.depth + 1)
+        for l in range(p.depth):
+            if l:
+                quadratic[l] += 2 * p.scales[l] * gradients[l] * m1 * all_points
+                each, all_points = weights[l] * m1 * each, weights[l] * m1 * all_points
+            each[l], all_points[l] = rows[l], stacked[l]
+            quadratic += m2 * neurons[l] * np.outer(each, all_points)
+        quadratic[-1] += 2 * p.scales[-1] * m1 * all_points
+        return float(np.linalg.eigvalsh((quadratic + quadratic.T) / 2)[-1]) * SAFE
+
+    def _forward(self, radius: float, m1: float):
+        """How far every z^l can move, and the norms of (c h, s) at the edge of the ball."""
+        p = self.at.problem
+        move, move_all = np.zeros(len(p.x)), 0.0
+        moves, rows, stacked, weights = [], [], [], []
+        for l, (row, norm) in enumerate(zip(self._rows, self._stacked, strict=True)):
+            weights.append(p.scales[l] * (self._operators[l] + radius))
+            rows.append(float((row + p.scales[l] * move).max()))
+            stacked.append(norm + p.scales[l] * move_all)
+            moves.append(weights[l] * move + radius * row)
+            move, move_all = m1 * moves[l], m1 * (weights[l] * move_all + radius * norm)
+        return moves, rows, stacked, weights
+
+    def _backward(self, radius: float, moves, weights, m1: float, m2: float):
+        """The largest gradients at the edge of the ball."""
+        p = self.at.problem
+        neurons, gradients = [0.0] * p.depth, [0.0] * p.depth
+        change = np.full(len(p.x), p.scales[-1] * radius)
+        for l in reversed(range(p.depth)):
+            neurons[l] = float((self._neurons[l] + change).max())
+            change = m1 * change + m2 * self._neurons[l] * moves[l]
+            gradients[l] = float((self._gradients[l] + change).max())
+            change = weights[l] * change + p.scales[l] * radius * self._gradients[l]
+        return neurons, gradients
+
+
+def _largest(matrix: np.ndarray) -> float:
+    """|matrix|, rounded up."""
+    small = matrix @ matrix.T if matrix.shape[0] <= matrix.shape[1] else matrix.T @ matrix
+    slack = (4 * max(matrix.shape) + 40 * len(small) + 100) * UNIT * np.trace(small)
+    return float(np.sqrt(max(np.linalg.eigvalsh(small)[-1], 0.0) + slack)) * SAFE

@@ -1,0 +1,1 @@
+"""Certificates of one network, from its parameters and data."""

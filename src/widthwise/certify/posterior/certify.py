@@ -1,0 +1,211 @@
+"""Certify that the training of one network converges: the methods, tried in order."""
+
+from dataclasses import replace
+from typing import Literal, TypeAlias
+
+import numpy as np
+from jaxtyping import Float
+
+from widthwise import _checks as checks
+from widthwise._vocabulary import ArrayLike
+from widthwise.certify.certificate import Certificate, Dynamics, Hypothesis, refusal
+from widthwise.certify.constants.ball import bounds_at
+from widthwise.certify.constants.smoothness import smoothness
+from widthwise.certify.evaluation import Evaluation, evaluate
+from widthwise.certify.posterior.descent import certify_descent, certify_descent_trajectory
+from widthwise.certify.posterior.limit import limit_distance
+from widthwise.certify.posterior.linear import certify_linear_reference
+from widthwise.certify.posterior.path import certify_path
+from widthwise.certify.posterior.spectrum import Spectrum
+from widthwise.certify.posterior.textbook import certify_textbook
+from widthwise.certify.posterior.tube import certify_trajectory
+from widthwise.certify.relations import closest_pair, groups_of, tied_sentence
+from widthwise.model.architecture import MLP, Parameters, require_network
+
+Method: TypeAlias = Literal["auto", "path", "linear_reference", "trajectory", "textbook"]
+METHODS: dict[str, tuple[str, ...]] = {
+    "flow": ("path", "linear_reference", "trajectory"),
+    "descent": ("path", "trajectory"),
+}
+_COMPARED = {"flow": ("textbook",), "descent": ()}
+_FLOW = {
+    "textbook": certify_textbook,
+    "path": certify_path,
+    "linear_reference": certify_linear_reference,
+    "trajectory": certify_trajectory,
+}
+
+
+def certify(
+    net: MLP,
+    parameters: Parameters,
+    x: ArrayLike,
+    y: ArrayLike,
+    method: Method = "auto",
+    dynamics: Dynamics = "flow",
+    step: float | None = None,
+) -> Certificate:
+    """A proof, if one is found, that training from these parameters converges to zero loss.
+
+    Gradient flow θ' = -Jᵀr or descent θ_{k+1} = θ_k - ηJᵀr of ½ Σ (f(x_a) - y_a)². Points of equal
+    inputs (or tied otherwise, see :mod:`widthwise.certify.relations`) count as one point of their
+    multiplicity if their labels agree.
+
+    Args:
+        net: the architecture, with a smooth activation of bounded φ' and φ''.
+        parameters: one network's layers, as of :meth:`MLP.init`.
+        x: train points (points, inputs).
+        y: labels (points, outputs), or (points,) for one output.
+        method: ``"path"`` (Theorem 1; Theorem 3 for descent), ``"linear_reference"`` (Theorem 2',
+            flow only), ``"trajectory"`` (Theorem 4, one hidden layer; for descent the iterates,
+            then Theorem 3), or ``"auto"``: these in turn, until one holds. ``"textbook"`` is there
+            to be compared with.
+        dynamics: ``"flow"`` or ``"descent"``.
+        step: η of descent; by default 1/λ_max(Θ_0).
+
+    Returns:
+        :class:`Certificate`. If it does not hold, ``reason`` says why; that is no statement about
+        what training does.
+
+    Raises:
+        ValueError: for arguments that do not fit, with what was received.
+
+    Source: path-length and Hessian bounds in the line of Oymak and Soltanolkotabi (IEEE JSAIT
+    2020) and Chizat, Oyallon and Bach (NeurIPS 2019), with the constants of this package.
+
+    Example:
+        >>> import jax; jax.config.update("jax_enable_x64", True)
+        >>> import widthwise as ww; from widthwise.certify import certify
+        >>> net = ww.MLP(depth=1, activation="erf")
+        >>> parameters = net.init(jax.random.key(0), width=256, inputs=2)
+        >>> certify(net, parameters, [[1.0, 0.0], [0.0, 1.0]], [0.5, -0.5]).holds
+        True
+    """
+    checks.require_x64()
+    require_network(net)
+    allowed = methods_of(method, dynamics)
+    if step is not None and dynamics == "flow":
+        raise ValueError(f"step belongs to dynamics='descent', got step={step!r} for the flow")
+    eta = None if step is None else checks.positive(step, "step")
+    points = checks.points(x)
+    labels = checks.targets(y, len(points), net.outputs)
+    problem = without_ties(net, points, labels, dynamics)
+    if isinstance(problem, Certificate):
+        return problem
+    try:
+        smoothness(net.activation)
+    except ValueError as missing:
+        return refusal("none", dynamics, str(missing))
+    at = evaluate(net, parameters, *problem)
+    made = _attempts(net, at, allowed, dynamics, eta)
+    return made if made.output_deviation is None else _against_limit(net, at, made)
+
+
+def methods_of(method: Method, dynamics: Dynamics) -> tuple[str, ...]:
+    """The methods to try in turn.
+
+    Raises:
+        ValueError: for names that are not known, or do not go together.
+    """
+    if dynamics not in METHODS:
+        raise ValueError(f"dynamics must be 'flow' or 'descent', got {dynamics!r}")
+    tried = METHODS[dynamics]
+    allowed = (*tried, *_COMPARED[dynamics])
+    if method not in ("auto", *allowed):
+        raise ValueError(
+            f"method must be 'auto', {', '.join(map(repr, allowed))} for dynamics={dynamics!r}, "
+            f"got {method!r}"
+        )
+    return tried if method == "auto" else (method,)
+
+
+def proven(
+    net: MLP,
+    parameters: Parameters,
+    problem: tuple[np.ndarray, np.ndarray, np.ndarray],
+    method: Method,
+    dynamics: Dynamics,
+) -> bool:
+    """Whether :func:`certify` holds, for points, labels and roots as of :func:`without_ties`."""
+    at = evaluate(net, parameters, *problem)
+    return _attempts(net, at, methods_of(method, dynamics), dynamics, None).holds
+
+
+def _against_limit(net: MLP, at: Evaluation, made: Certificate) -> Certificate:
+    """The certificate of a flow with its distance from the infinite-width flow, if known."""
+    if made.dynamics != "flow" or made.output_deviation is None:
+        return made
+    between = limit_distance(net, at, Spectrum.of(at))
+    if between is None:
+        return made
+    return replace(made, limit_deviation=made.output_deviation + between)
+
+
+def _attempts(
+    net: MLP, at: Evaluation, methods: tuple[str, ...], dynamics: Dynamics, step: float | None
+) -> Certificate:
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        if not (np.isfinite(at.residual).all() and np.isfinite(at.kernel).all()):
+            reason = "the outputs or gradients of this network overflow; scale its parameters down"
+            return refusal("none", dynamics, reason)
+        spectrum, bounds = Spectrum.of(at), bounds_at(at)
+        if dynamics == "descent" and step is None:
+            step = float(1 / spectrum.values[-1]) if spectrum.values[-1] > 0 else 1.0
+        if not spectrum.alpha > 0 and (dynamics == "flow" or methods == ("path",)):
+            return _singular(net, at, spectrum, dynamics)
+        tried: list[Certificate] = []
+        for method in methods:
+            if dynamics == "flow":
+                made = _FLOW[method](at, bounds, spectrum)
+            elif method == "path":
+                made = certify_descent(bounds, spectrum, step or 1.0)
+            else:
+                made = certify_descent_trajectory(at, bounds, step or 1.0)
+            if made.holds:
+                return made.after(tried)
+            tried.append(made)
+        return tried[-1].after(tried[:-1])
+
+
+def without_ties(net: MLP, x: np.ndarray, y: np.ndarray, dynamics: Dynamics):
+    """Points, labels and roots of multiplicities, tied points merged; or a refusal."""
+    groups = groups_of(net, x)
+    losses = [group.least_loss(y) for group in groups]
+    if any(losses):
+        worst = groups[int(np.argmax(losses))]
+        reason = tied_sentence(net, x, worst, y)
+        remedy = "remove one of them, give them one label, or give the network biases"
+        total = sum(losses)
+        bound = Hypothesis("least loss over all parameters", total, "<=", 0.0)
+        refused = refusal("none", dynamics, f"{reason} ({total:.6g} in all); {remedy}", bound)
+        return replace(refused, least_loss=total)
+    live = [group for group in groups if group.multiplicity]
+    if not live:
+        reason = "every input is zero, so the outputs are 0 for all parameters: nothing is trained"
+        return refusal("none", dynamics, reason)
+    first = [group.points[int(np.argmax(group.factors == 1))] for group in live]
+    roots: Float[np.ndarray, " points"] = np.sqrt([group.multiplicity for group in live])
+    return x[first], y[first], roots
+
+
+def _singular(net: MLP, at: Evaluation, spectrum: Spectrum, dynamics: Dynamics) -> Certificate:
+    """The refusal where Θ_0 is not certified positive, with the likeliest culprits."""
+    x, rows = at.problem.x, at.problem.rows
+    rank = sum(
+        block.weight.size + (block.bias is not None) * len(block.weight) for block in at.blocks
+    )
+    pair = closest_pair(net, x)
+    causes = []
+    if rank < rows:
+        causes.append(
+            f"{rank} parameters cannot fit {rows} numbers at full rank; take more neurons"
+        )
+    if pair is not None:
+        i, j, cosine = pair
+        apart = float(np.linalg.norm(x[i] - x[j]))
+        where = f"points {i} and {j}, |cosine| {cosine:.9g}, |x - x'| {apart:.3g}"
+        causes.append(f"the closest pair is {where}")
+    reason = "Θ_0 is not certified positive on these points"
+    remedy = "a wider network, biases, or fewer near-equal points may do"
+    text = "; ".join([reason, *causes, remedy])
+    return refusal("none", dynamics, text, spectrum.positive)

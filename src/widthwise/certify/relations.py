@@ -1,0 +1,145 @@
+r"""Points whose outputs are tied to each other at every value of the parameters.
+
+    x' = x                                         f(x') = f(x);
+    x' = -x, φ even, no bias in the first layer    f(x') = f(x);
+    x' = -x, φ odd, no biases                      f(x') = -f(x);
+    x' = 0, φ odd or φ(cz) = c^p φ(z), no biases   f(x') = 0;
+    x' = cx, c > 0, φ(cz) = c^p φ(z), no biases    f(x') = c^{p^L} f(x).
+
+Within a group f(x_i) = κ_i f, so the tangent kernel is singular, and no parameters bring the loss
+below Σ_groups ½ Σ_outputs (|y|² - (κ·y)²/|κ|²); for two equal inputs that is ¼(y - y')². Where the
+labels agree, y_i = κ_i y, training is that of one point of multiplicity |κ|². Relations are exact:
+inputs that are nearly equal are different points, whose labels may well be fitted.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import combinations
+
+import numpy as np
+from jaxtyping import Float
+
+from widthwise.model.architecture import MLP
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Points with f(x_i) = κ_i f for all parameters.
+
+    Args:
+        points: rows of the data, increasing.
+        factors: κ, that of the first nonzero point 1; all 0 for points whose output is 0.
+    """
+
+    points: tuple[int, ...]
+    factors: Float[np.ndarray, " group"]
+
+    @property
+    def multiplicity(self) -> float:
+        """|κ|²."""
+        return float(self.factors @ self.factors)
+
+    def least_loss(self, y: Float[np.ndarray, "points outputs"]) -> float:
+        """The smallest loss these points can have; exactly 0 where their labels agree."""
+        labels, mass = y[list(self.points)], self.multiplicity
+        best = self.factors @ labels / mass if mass else np.zeros(y.shape[1])
+        first = labels[np.argmax(self.factors == 1)] if mass else best
+        if (labels == self.factors[:, None] * first).all():
+            return 0.0
+        return 0.5 * float(((labels - self.factors[:, None] * best) ** 2).sum())
+
+
+def groups_of(net: MLP, x: Float[np.ndarray, "points inputs"]) -> tuple[Group, ...]:
+    """All points in groups, in the order of their first points; most groups have one point."""
+    found: list[tuple[list[int], list[float]]] = []
+    for i, point in enumerate(x):
+        for points, factors in found:
+            factor = _factor(net, x[points[0]], point)
+            if factor is not None:
+                points.append(i)
+                factors.append(factor if factors[0] else 0.0)
+                break
+        else:
+            found.append(([i], [0.0 if _vanishes(net, point) else 1.0]))
+    return tuple(Group(tuple(points), np.array(factors)) for points, factors in found)
+
+
+def _unbiased(net: MLP) -> bool:
+    return not any(net.has_bias(l) for l in range(net.depth + 1))
+
+
+def _vanishes(net: MLP, x: np.ndarray) -> bool:
+    odd = net.activation.parity == "odd" or bool(net.activation.homogeneity)
+    return odd and _unbiased(net) and not x.any()
+
+
+def _factor(net: MLP, x: np.ndarray, x2: np.ndarray) -> float | None:
+    """κ with f(x2) = κ f(x) for all parameters, if it is known."""
+    if (x == x2).all():
+        return 1.0
+    parity = net.activation.parity
+    if (x == -x2).all():
+        if parity == "even" and not net.has_bias(0):
+            return 1.0
+        if parity == "odd" and _unbiased(net):
+            return -1.0
+    degree = net.activation.homogeneity
+    if degree is None or not _unbiased(net):
+        return None
+    ratio = _ratio(x, x2)
+    if ratio is None or ratio <= 0:
+        return None
+    return float(ratio) ** degree**net.depth
+
+
+def _ratio(x: np.ndarray, x2: np.ndarray) -> Fraction | None:
+    """The c with x2 = c x exactly; ``None`` if there is none or it is 0."""
+    if not (np.array_equal(x != 0, x2 != 0) and x.any()):
+        return None
+    live = np.flatnonzero(x)
+    first = Fraction(float(x2[live[0]])) / Fraction(float(x[live[0]]))
+    exact = all(Fraction(float(x2[i])) == first * Fraction(float(x[i])) for i in live[1:])
+    return first if exact else None
+
+
+def closest_pair(net: MLP, x: Float[np.ndarray, "points inputs"]) -> tuple[int, int, float] | None:
+    """The two points nearest to parallel as the first layer sees them, and their |cosine|.
+
+    Without a first-layer bias antiparallel counts as parallel; a zero input has no cosine.
+    """
+    scaled = x / x.shape[1] ** 0.5 * float(net.weight_std[0])
+    shift = np.full((len(x), 1), float(net.at_width(1, x.shape[1]).bias_std[0]))
+    extended = np.concatenate([scaled, shift], axis=1)
+    size = np.sqrt((extended**2).sum(1))
+    pairs = [(i, j) for i, j in combinations(range(len(x)), 2) if size[i] and size[j]]
+    if not pairs:
+        return None
+    unit = extended / np.where(size, size, 1.0)[:, None]
+    gram = unit @ unit.T
+    i, j = max(pairs, key=lambda pair: abs(gram[pair]))
+    return i, j, float(np.clip(abs(gram[i, j]), 0.0, 1.0))
+
+
+def tied_sentence(
+    net: MLP, x: Float[np.ndarray, "points inputs"], group: Group, y: np.ndarray | None
+) -> str:
+    """What ties a group, and how far its labels are from agreeing."""
+    rows = ", ".join(map(str, group.points))
+    if group.multiplicity == 0:
+        what = f"the input of point {rows} is zero and this network's output there is always 0"
+    elif (x[list(group.points)] == x[group.points[0]]).all():
+        what = f"points {rows} have the same input (cosine 1)"
+    else:
+        cosines = [_cosine(x[group.points[0]], x[i]) for i in group.points[1:]]
+        what = (
+            f"points {rows} have parallel inputs (cosine {', '.join(f'{c:g}' for c in cosines)}) "
+            f"and activation {net.activation.name!r} without the bias that would part them"
+        )
+    if y is None:
+        return what
+    loss = group.least_loss(y)
+    return f"{what}; their labels contradict each other, so that the loss is at least {loss:.6g}"
+
+
+def _cosine(x: np.ndarray, x2: np.ndarray) -> float:
+    return float(np.round(x @ x2 / np.sqrt((x @ x) * (x2 @ x2)), 12))

@@ -1,0 +1,89 @@
+"""Gradient descent: Theorem 3 and its trajectory form against exact iterates."""
+
+import jax
+import numpy as np
+import pytest
+
+import widthwise as ww
+from certify.trained_networks import Trained, assert_sound, reference_parameters, sphere
+from widthwise.certify import certify
+from widthwise.certify.evaluation import evaluate
+
+ERF = ww.MLP(1, "erf")
+
+
+def with_small_residual(net, n, size, m=3, seed=0):
+    rng = np.random.default_rng(seed)
+    x, parameters = rng.normal(size=(m, 2)), net.init(jax.random.key(seed), n, 2)
+    y = np.asarray(net.apply(parameters, x)) + size * rng.normal(size=(m, net.outputs))
+    return parameters, x, y
+
+
+def test_theorem_3_holds_its_bounds_and_names_the_largest_step():
+    parameters, x, y = with_small_residual(net := ww.MLP(1, "tanh", bias_std=0.5), 300, 2e-3)
+    made = certify(net, parameters, x, y, method="path", dynamics="descent", step=0.3)
+    assert made.holds
+    seen = assert_sound(net, parameters, x, y, made)
+    assert seen["movement"] > made.movement / 4
+    at_edge = certify(
+        net, parameters, x, y, method="path", dynamics="descent", step=made.largest_step
+    )
+    beyond = certify(
+        net, parameters, x, y, method="path", dynamics="descent", step=made.largest_step * 1.01
+    )
+    assert at_edge.holds
+    assert not beyond.holds
+    assert f"{made.largest_step:.4g}" in beyond.reason
+    largest = np.linalg.eigvalsh(np.asarray(ww.empirical_ntk(net, parameters, x)))[-1]
+    assert made.largest_step < 2 / largest
+
+
+def test_trajectory_of_a_narrow_network():
+    x, y = sphere(5, 5)
+    parameters = reference_parameters(8, 5)
+    made = certify(ERF, parameters, x, y, dynamics="descent")
+    assert made.holds
+    assert made.method == "descent_trajectory"
+    assert made.since > 0
+    assert made.output_deviation is None
+    assert_sound(ERF, parameters, x, y, made)
+    assert "for k ≥" in str(made)
+
+
+def test_a_step_beyond_stability_is_refused():
+    x, y = sphere(3, 3)
+    parameters = reference_parameters(16, 3)
+    largest = np.linalg.eigvalsh(np.asarray(ww.empirical_ntk(ERF, parameters, x)))[-1]
+    made = certify(ERF, parameters, x, y, method="path", dynamics="descent", step=2.1 / largest)
+    assert not made.holds
+    assert made.hypotheses[1].name == "η β̄² below 2"
+    assert not made.hypotheses[1].holds
+
+
+def test_iterates_equal_autodiff():
+    """One step of the certified iteration is θ - η∇L of the plain network."""
+    net = ww.MLP(2, "gelu", bias_std=0.4, outputs=2)
+    parameters, x, y = with_small_residual(net, 6, 1.0)
+    trained = Trained(net, parameters, x, y)
+    at = evaluate(net, parameters, np.asarray(x), np.asarray(y))
+    moved = at.moved(at.pull(0.1 * at.residual))
+    flat = np.concatenate([part.ravel() for block in moved.blocks for part in block])
+    expected = trained.start - 0.1 * np.asarray(trained.gradient(trained.start))
+    assert flat == pytest.approx(expected, abs=1e-13)
+    assert at.kernel == pytest.approx(trained.kernel(trained.start), abs=1e-12)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["tanh", "softplus", "sin"])
+@pytest.mark.parametrize("depth", [1, 2])
+def test_soundness_over_networks(kind, depth):
+    held = 0
+    for seed, (n, size) in enumerate([(8, 1e-3), (32, 1.0), (128, 1e-3), (256, 0.3)]):
+        net = ww.MLP(depth, kind, bias_std=0.5, outputs=1 + seed % 2)
+        parameters, x, y = with_small_residual(net, n, size, 2, seed)
+        for method in ("path", "trajectory"):
+            made = certify(net, parameters, x, y, method=method, dynamics="descent")
+            if made.holds:
+                held += 1
+                assert_sound(net, parameters, x, y, made)
+    assert held >= 3

@@ -1,0 +1,107 @@
+"""Smallest eigenvalues of limit kernels, and what makes them small."""
+
+import numpy as np
+import pytest
+
+import widthwise as ww
+from certify.trained_networks import sphere
+from widthwise.certify import kernel_positivity
+
+ERF = ww.MLP(1, "erf")
+
+
+@pytest.mark.parametrize(("m", "d", "smallest"), [(5, 5, 0.10758313), (10, 5, 0.08586889)])
+def test_published_eigenvalues(m, d, smallest):
+    found = kernel_positivity(ERF, sphere(m, d)[0])
+    assert found.positive
+    assert found.smallest == pytest.approx(smallest, abs=5e-9)
+    assert found.error < 1e-10
+    assert found.least_loss is None
+
+
+def test_duplicates_merge_or_contradict():
+    x, y = sphere(5, 5)
+    twice = np.concatenate([x, x[:1], x[:1]])
+    agree = kernel_positivity(ERF, twice, np.append(y, [y[0], y[0]]))
+    assert not agree.positive
+    assert agree.least_loss == 0.0
+    assert "points 0, 5, 6 have the same input" in agree.reason
+    assert "count as one point" in agree.reason
+    full = np.asarray(ww.limit_kernels(ERF, twice).ntk)
+    assert agree.smallest == pytest.approx(np.linalg.eigvalsh(full)[2], abs=1e-10)
+    labels = np.append(y, [0.3, -0.5])
+    apart = kernel_positivity(ERF, twice, labels)
+    group = np.array([y[0], 0.3, -0.5])
+    assert apart.least_loss == pytest.approx(0.5 * ((group - group.mean()) ** 2).sum())
+    assert "contradict" in apart.reason
+
+
+@pytest.mark.parametrize(
+    ("net", "x", "y", "least"),
+    [
+        (ERF, [[1.0, 2.0], [-1.0, -2.0]], [1.0, -1.0], 0.0),
+        (ERF, [[1.0, 2.0], [-1.0, -2.0]], [1.0, 1.0], 1.0),
+        (ww.MLP(2, "erf"), [[1.0, 2.0], [-1.0, -2.0]], [1.0, 0.0], 0.25),
+        (ww.MLP(1, "cos"), [[1.0, 2.0], [-1.0, -2.0]], [1.0, 0.0], 0.25),
+        (ERF, [[0.0, 0.0], [-1.0, -2.0]], [2.0, 1.0], 2.0),
+        (ww.MLP(1, "relu"), [[1.0, 2.0], [3.0, 6.0]], [1.0, 3.0], 0.0),
+        (ww.MLP(1, "relu"), [[1.0, 2.0], [3.0, 6.0]], [1.0, 2.0], 0.5 / 10),
+        (ww.MLP(2, "polynomial(0, 0, 1)"), [[1.0, 2.0], [2.0, 4.0]], [1.0, 16.0], 0.0),
+    ],
+)
+def test_parallel_inputs_without_bias(net, x, y, least):
+    """The least loss is that of the best common output; the kernel of the pair is singular."""
+    found = kernel_positivity(net, x, y)
+    assert not found.positive
+    assert found.least_loss == pytest.approx(least, abs=1e-14)
+    values = np.linalg.eigvalsh(np.asarray(ww.limit_kernels(net, x).ntk))
+    assert abs(values[0]) < 1e-10 * values[-1]
+
+
+@pytest.mark.parametrize(
+    ("net", "x"),
+    [
+        (ww.MLP(1, "erf", bias_std=0.5), [[1.0, 2.0], [-1.0, -2.0]]),
+        (ww.MLP(1, "softplus"), [[1.0, 2.0], [-1.0, -2.0]]),
+        (ERF, [[1.0, 2.0], [2.0, 4.0]]),
+        (ww.MLP(1, "relu"), [[1.0, 2.0], [-1.0, -2.0]]),
+        (ww.MLP(1, "relu"), [[1.0, 2.0], [3.0, 6.01]]),
+    ],
+)
+def test_pairs_that_are_not_tied(net, x):
+    found = kernel_positivity(net, x)
+    assert found.groups == ()
+    assert found.positive
+
+
+@pytest.mark.parametrize(
+    ("kind", "bias", "inputs", "rank"),
+    [
+        ("identity", 0.0, 3, 3),
+        ("identity", 0.5, 3, 4),
+        ("polynomial(0, 0, 1)", 0.0, 2, 3),
+        ("polynomial(0, 1, 1)", 0.5, 2, 6),
+    ],
+)
+def test_rank_of_polynomial_activations(kind, bias, inputs, rank):
+    x = np.random.default_rng(0).normal(size=(8, inputs))
+    net = ww.MLP(1, kind, bias_std=bias)
+    found = kernel_positivity(net, x)
+    values = np.linalg.eigvalsh(np.asarray(ww.limit_kernels(net, x).ntk))
+    assert found.rank_bound == rank
+    assert (values > 1e-9 * values[-1]).sum() == rank
+    assert not found.positive
+    assert f"rank is at most {rank}" in found.reason
+
+
+def test_near_duplicates_are_named_not_merged():
+    x, y = sphere(6, 4)
+    x[4] = x[2] + 1e-9
+    y[4] = -y[2]
+    found = kernel_positivity(ERF, x, y)
+    assert not found.positive
+    assert found.groups == ()
+    assert found.least_loss == 0.0
+    assert found.pair[:2] == (2, 4)
+    assert set(found.support) == {2, 4}
+    assert "points 2 and 4" in str(found)

@@ -1,0 +1,134 @@
+"""Widths certified in advance: Theorem 5 against its own events, and the statistics of seeds."""
+
+import jax
+import numpy as np
+import pytest
+from scipy import stats
+
+import widthwise as ww
+from certify.trained_networks import sphere
+from widthwise.certify import certified_width, certify
+from widthwise.certify.evaluation import evaluate
+from widthwise.certify.posterior.certify import without_ties
+from widthwise.certify.prior.proven import ingredients
+from widthwise.certify.prior.statistical import (
+    clopper_pearson,
+    level_of_test,
+    run_test,
+    seeds_needed,
+    statistical_width,
+)
+
+ERF = ww.MLP(1, "erf")
+
+
+@pytest.mark.parametrize(("m", "d", "width"), [(5, 5, 2.7e8), (10, 5, 2.9e9), (20, 10, 9.5e9)])
+def test_theorem_5_at_the_published_widths(m, d, width):
+    plan = certified_width(ERF, *sphere(m, d), kind="proven")
+    assert plan.width == pytest.approx(width, rel=0.02)
+    assert "probability at least 0.95 over the initialization" in str(plan)
+    assert plan.confidence == 1.0
+
+
+def test_events_of_theorem_5_happen_more_often_than_promised():
+    """Θ_0 ⪰ (1 - ε)Θ_∞, readout columns ≤ A and |r_0| ≤ ϱ, each with probability 1 - δ/3."""
+    rng = np.random.default_rng(0)
+    net = ww.MLP(1, "tanh", 1.3, [0.4, 0.3], outputs=2)
+    x, y = np.array([[3.0, 0.0], [0.0, 3.0], [3.0, 0.0]]), rng.normal(size=(3, 2))
+    y[2] = y[0]
+    problem = without_ties(net, x, y, "flow")
+    given, n, delta = ingredients(net, *problem), 3000, 0.3
+    made = given.constants(n, delta)
+    assert made["epsilon"] < 1
+    limit = np.asarray(ww.limit_kernels(net, problem[0]).ntk)
+    root = np.repeat(problem[2], 2)
+    limit = root[:, None] * np.kron(limit, np.eye(2)) * root
+    values, vectors = np.linalg.eigh(limit)
+    whiten = vectors / np.sqrt(values)
+    failures = np.zeros(3)
+    for seed in range(40):
+        parameters = net.init(jax.random.key(seed), n, 2)
+        at = evaluate(net, parameters, *problem)
+        least = np.linalg.eigvalsh(whiten.T @ at.kernel @ whiten)[0]
+        column = np.sqrt((np.asarray(parameters[1].weight) ** 2).sum(0).max())
+        failures += [
+            least < 1 - made["epsilon"],
+            column > made["readout"],
+            np.linalg.norm(at.residual) > made["residual"],
+        ]
+    assert (stats.binom.sf(failures - 1, 40, delta / 3) > 1e-3).all()
+    assert given.smallest == pytest.approx(values[0], rel=1e-9)
+    assert made["readout"] == pytest.approx(stats.chi.isf(delta / (3 * n), 2), rel=1e-8)
+
+
+def test_proven_refusals(unchecked):
+    x, y = sphere(3, 3)
+    for net, message in (
+        (ww.MLP(2, "erf"), "one hidden layer, this network has 2"),
+        (ww.MLP(1, "softplus"), "bounded activation, 'softplus'"),
+        (ww.MLP(1, "erf", weight_law="uniform"), "Gaussian readout, this one is uniform"),
+        (ww.MLP(1, "erf", parametrization="standard"), "NTK parametrization"),
+        (ww.MLP(1, "relu"), "kink"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            certified_width(net, x, y, kind="proven")
+    with pytest.raises(ValueError, match="probability must be a number between 0 and 1, got 1"):
+        certified_width(ERF, x, y, probability=1)
+    with pytest.raises(ValueError, match="kind must be 'statistical' or 'proven', got 'sure'"):
+        certified_width(ERF, x, y, kind="sure")
+    with pytest.raises(ValueError, match="leave method and dynamics"):
+        certified_width(ERF, x, y, kind="proven", dynamics="descent")
+    with pytest.raises(ValueError, match="contradict each other"):
+        certified_width(ERF, x[[0, 0]], [1.0, -1.0], kind="proven")
+    near = np.array([[1.0, 0.0], [1.0, 1e-9]])
+    plan = certified_width(ERF, near, [1.0, 1.0], kind="proven")
+    assert not plan.found
+    assert "not certified positive" in str(plan)
+
+
+def test_clopper_pearson_against_the_binomial_law():
+    """At the limit, as many successes or more have exactly the probability γ."""
+    for successes, trials, level in ((44, 44, 0.01), (59, 59, 0.05), (30, 40, 0.02)):
+        limit = clopper_pearson(successes, trials, level)
+        assert stats.binom.sf(successes - 1, trials, limit) == pytest.approx(level, rel=1e-8)
+    assert clopper_pearson(44, 44, 0.01) >= 0.9
+    assert clopper_pearson(59, 59, 0.05) >= 0.95
+    assert clopper_pearson(0, 10, 0.05) == 0.0
+    assert seeds_needed(0.9, 0.01) == 44
+    assert seeds_needed(0.95, 0.05) == 59
+    assert sum(level_of_test(j, 0.01) for j in range(1, 10_000)) < 0.01
+
+
+def test_a_test_stops_when_it_is_decided():
+    made = run_test(lambda seed: seed != 2, 8, 59, 0.95, 0.05)
+    assert (made.certified, made.seeds, made.passed) == (2, 3, False)
+
+
+def test_wrong_statements_are_rare():
+    """Networks certified with probability 1 - 2/width: the statement fails no more than γ."""
+    wrong, gamma = 0, 0.2
+    for run in range(300):
+        rng = np.random.default_rng(run)
+        plan = statistical_width(
+            lambda width, seed, rng=rng: rng.uniform() > 2 / width, 0.7, 1 - gamma, None, 2, 512, ""
+        )
+        wrong += any(t.passed and 1 - 2 / t.width < 0.7 for t in plan.tested)
+        assert plan.found
+    assert stats.binom.sf(wrong - 1, 300, gamma) > 1e-3
+
+
+def test_statistical_width_of_gradient_descent():
+    x, y = sphere(3, 3)
+    plan = certified_width(ERF, x, y, 0.5, 0.9, dynamics="descent", start=4)
+    assert plan.found
+    assert plan.width <= 32
+    found = next(t for t in plan.tested if t.width == plan.width)
+    assert found.certified == found.seeds
+    assert found.lower_limit >= 0.5
+    assert f"{found.certified} of {found.seeds}" in str(plan)
+    assert "with confidence 0.9" in str(plan)
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(0), plan.width), 0)
+    assert certify(ERF, ERF.init(key, plan.width, 3), x, y, dynamics="descent").holds
+    none = certified_width(ERF, x, y, 0.5, 0.9, method="path", start=4, largest=8)
+    assert not none.found
+    assert "No width up to 8" in str(none)
