@@ -4,7 +4,8 @@ Read the names in this order: choose a network (``MLP``, ``laws``, ``activations
 infinite width (``limit_kernels``, ``linear_flow``), its corrections at initialization
 (``output_cumulants``, ``edgeworth``, ``required_width``, ``kernel_corrections``), the laws known
 exactly there (``exact_law``), real networks (``simulate``, ``empirical_ntk``), and training at
-finite width (``training_law`` for all networks, ``predict`` for one).
+finite width (``training_law`` for all networks, ``predict`` for one; ``certify`` proves that a
+network's training converges).
 """
 
 from widthwise.model import activations as activations
@@ -57,5 +58,11 @@ from widthwise.training.shadow import ShadowTraining as ShadowTraining
 from widthwise.training.shadow import shadow_training as shadow_training
 from widthwise.training.rates import NTKRates as NTKRates
 from widthwise.training.rates import ntk_rates as ntk_rates
+from widthwise.certify import Certificate as Certificate
+from widthwise.certify import certify as certify
+from widthwise.certify import CertifiedWidth as CertifiedWidth
+from widthwise.certify import certified_width as certified_width
+from widthwise.certify import KernelPositivity as KernelPositivity
+from widthwise.certify import kernel_positivity as kernel_positivity
 
 from widthwise._version import __version__ as __version__

@@ -30,7 +30,7 @@ QUIET = (
     "--disable-component-update",
     "--disable-sync",
 )
-PLOTS = 11
+PLOTS = 12
 
 
 @pytest.fixture(scope="module")

@@ -123,7 +123,8 @@ class Edgeworth(EdgeworthLaw):
         """
         require_no_lattice(self.readout, "density")
         law, values = self.at_width(width), np.asarray(z, dtype=float)
-        return law._line(width).summed(self._last(order)).density(values / law.std) / law.std
+        line = law._line(width).summed(self._last(order))
+        return np.asarray(line.density(values / law.std) / law.std)
 
     def cdf(self, z: ArrayLike, width: float, order: int | None = None) -> np.ndarray:
         """P(Z ≤ z) for width n, with terms up to ``order`` (all by default).
