@@ -93,8 +93,7 @@ def statistical_width(
         f"At width {high}, {found.certified} of {found.seeds} independent networks were certified "
         f"({what}): with confidence {confidence:g} the probability over the initialization that a "
         f"network of this width is certified is at least {found.lower_limit:.4g}. "
-        f"{len(tested)} widths were tested and share that confidence; nothing is claimed about "
-        "others."
+        f"{_shared(len(tested))}; nothing is claimed about other widths."
     )
     return CertifiedWidth(
         high, "statistical", probability, confidence, tuple(tested), {}, statement
@@ -113,3 +112,9 @@ def _none(
     return CertifiedWidth(
         math.inf, "statistical", probability, confidence, tuple(tested), {}, statement
     )
+
+
+def _shared(count: int) -> str:
+    if count == 1:
+        return "No other width was tested"
+    return f"{count} widths were tested and share that confidence"
