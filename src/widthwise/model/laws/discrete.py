@@ -113,9 +113,6 @@ class Discrete(Law):
             total += probability * np.exp(1j * t * atom)
         return total
 
-    def _density(self, z: np.ndarray) -> np.ndarray:
-        raise NotImplementedError
-
     def _quadrature(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         return self._atoms
 

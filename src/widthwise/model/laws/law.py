@@ -107,11 +107,6 @@ class Law(abc.ABC):
         Raises:
             ValueError: the law consists of atoms.
         """
-        if self.discrete:
-            raise ValueError(
-                f"{self!r} has atoms and therefore no density; "
-                "quadrature(1) gives its atoms and their probabilities"
-            )
         z = np.asarray(z, dtype=np.float64)
         return self._density(z.ravel()).reshape(z.shape)
 
@@ -159,8 +154,12 @@ class Law(abc.ABC):
     @abc.abstractmethod
     def _characteristic(self, t: np.ndarray) -> np.ndarray: ...
 
-    @abc.abstractmethod
-    def _density(self, z: np.ndarray) -> np.ndarray: ...
+    def _density(self, z: np.ndarray) -> np.ndarray:
+        """Of a law that has one; laws of atoms leave this as it is."""
+        raise ValueError(
+            f"{self!r} has atoms and therefore no density; "
+            "quadrature(1) gives its atoms and their probabilities"
+        )
 
     @abc.abstractmethod
     def _quadrature(self, count: int) -> tuple[np.ndarray, np.ndarray]: ...

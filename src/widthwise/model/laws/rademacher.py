@@ -37,9 +37,6 @@ class Rademacher(Law):
     def _characteristic(self, t: np.ndarray) -> np.ndarray:
         return np.cos(t)
 
-    def _density(self, z: np.ndarray) -> np.ndarray:
-        raise NotImplementedError
-
     def _quadrature(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         return np.array([-1.0, 1.0]), np.array([0.5, 0.5])
 

@@ -257,6 +257,8 @@ class ScipyLaw(Law):
         return total
 
     def _density(self, z: np.ndarray) -> np.ndarray:
+        if self.discrete:
+            return super()._density(z)
         mean, variance = self._mean_variance
         deviation = math.sqrt(variance)
         return deviation * self.distribution.pdf(mean + deviation * z)
