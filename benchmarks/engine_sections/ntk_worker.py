@@ -1,7 +1,8 @@
 """Measured in this environment: the library, or the same layerwise formula in plain NumPy.
 
 Called with "library" or "numpy" and the npz file of the network; answers every line, an
-activation's name or "product", with the seconds of some calls (compiled before) and the kernel.
+activation's name or "product", with the processor seconds of some calls (compiled before) and the
+kernel.
 """
 
 import json
@@ -74,9 +75,9 @@ def main():
             ready[name]()
         seconds = []
         for _ in range(CALLS):
-            start = time.perf_counter()
+            start = time.process_time()
             theta = ready[name]()
-            seconds.append(time.perf_counter() - start)
+            seconds.append(time.process_time() - start)
         print(json.dumps({"seconds": seconds, "theta": np.asarray(theta).tolist()}), flush=True)
 
 

@@ -13,7 +13,7 @@ from widthwise._vocabulary import Array, ArrayLike
 
 def require_x64() -> None:
     """Raise ``RuntimeError`` unless JAX computes in float64, with the line that switches it on."""
-    if jnp.zeros(()).dtype != jnp.float64:
+    if jax.dtypes.canonicalize_dtype(float) != jnp.float64:
         raise RuntimeError(
             "widthwise computes in float64, but JAX is in float32 mode. Add this line before "
             "any array is made:\n    import jax; jax.config.update('jax_enable_x64', True)"

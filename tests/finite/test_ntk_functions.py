@@ -168,6 +168,28 @@ def test_a_batch_norm_is_refused(points):
         ww.ntk_vector_product(batch_norm, tree, x, np.ones((points, 3)))
 
 
+def test_rounding_of_outputs_that_cancel_is_no_coupling():
+    net = ww.MLP(2, "tanh", 1.5, 0.3)
+    parameters = net.init(jax.random.key(0), 64, 3)
+
+    def moved(p, x):
+        return net.apply(p, x) - net.apply(parameters, x)
+
+    assert np.abs(moved(parameters, X)).max() < 1e-14
+    wanted = np.asarray(ww.empirical_ntk(net, parameters, X))
+    for method in ("jacobian", "products"):
+        ours = ww.empirical_ntk(moved, parameters, X, method=method)
+        assert close(ours, wanted)
+    ours = eqx.filter_jit(lambda p: ww.empirical_ntk(moved, p, X))(parameters)
+    assert close(ours, wanted)
+
+
+@pytest.mark.parametrize("scale", [1e-17, 1e-200])
+def test_a_small_batch_norm_is_refused(scale):
+    with pytest.raises(ValueError, match="couples the points of a batch"):
+        ww.empirical_ntk(lambda tree, x: scale * batch_norm(tree, x), {"w": jnp.eye(3)}, X)
+
+
 def test_a_batch_norm_is_refused_inside_a_transformation():
     with pytest.raises(Exception, match="couples the points of a batch"):
         eqx.filter_jit(lambda tree: ww.empirical_ntk(batch_norm, tree, X))({"w": jnp.eye(3)})

@@ -38,6 +38,17 @@ def test_derivatives_by_jax_equal_differences(name):
     assert phi.derivative()(Z) == pytest.approx(np.asarray(difference), rel=1e-6, abs=1e-6)
 
 
+@pytest.mark.parametrize("name", NAMED)
+def test_value_and_slope_are_the_function_and_its_derivative(name):
+    phi = activations.get(name)
+    value, slope = jax.jit(phi.value_and_slope)(jnp.asarray(Z))
+    size = np.maximum(1.0, np.abs(phi(Z)))
+    assert (np.abs(np.asarray(value) - phi(Z)) <= 1e-15 * size).all()
+    assert (np.abs(np.asarray(slope) - phi.derivative()(Z)) <= 1e-15 * size).all()
+    single = phi.value_and_slope(jnp.asarray(Z[::800], jnp.float32))
+    assert all(part.dtype == jnp.float32 for part in single)
+
+
 def test_gelu_is_the_exact_one():
     assert float(activations.get("gelu")(jnp.array(1.0))) == pytest.approx(0.8413447460685429)
 

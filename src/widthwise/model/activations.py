@@ -20,6 +20,8 @@ import numpy as np
 from jax.scipy.special import erf
 from jax.scipy.stats import norm
 
+from widthwise.algebra.error_function import erf_slope, rational_erf
+
 Function = Callable[..., jax.Array]
 INF = math.inf
 
@@ -58,6 +60,17 @@ class Activation:
     def derivative(self, order: int = 1) -> Function:
         """The function z ↦ φ^(order)(z), elementwise, by forward differentiation."""
         return _derivative(self.function, order)
+
+    def value_and_slope(self, z: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """φ(z) and φ'(z), in the dtype of z.
+
+        Where a way is known that is several times as fast it is taken; its numbers are those of
+        ``function`` and of its derivative to 1e-15.
+        """
+        if self.function is erf and z.dtype == jnp.float64:
+            return rational_erf(z), erf_slope(z)
+        value, slope = jax.jvp(self.function, (z,), (jnp.ones_like(z),))
+        return value.astype(z.dtype), slope.astype(z.dtype)
 
     @cached_property
     def growth(self) -> float:

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
@@ -16,7 +15,7 @@ from widthwise.finite.ntk.coupling import refuse_coupled
 from widthwise.finite.ntk.entries import Components
 from widthwise.finite.ntk.function import Subject, subject
 from widthwise.finite.ntk.layerwise import layerwise
-from widthwise.finite.ntk.perceptron import data, network_of, perceptron, width_of
+from widthwise.finite.ntk.perceptron import data, in_dtype, network_of, perceptron, width_of
 from widthwise.model.architecture import MLP
 
 DType: TypeAlias = Literal["float64", "float32"]
@@ -56,7 +55,7 @@ def compute(request: Request, x: ArrayLike, x2: ArrayLike | None, dtype: DType) 
         case = subject(request.apply, request.parameters, x, x2, dtype)
         return _general(case, request)
     points, points2 = data(x, x2, dtype)
-    parameters = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), request.parameters)
+    parameters = in_dtype(request.parameters, dtype)
     n = width_of(net, parameters, points.shape[1], request.width)
     if request.method in ("auto", "layerwise"):
         theta = layerwise(net, parameters, points, points2, n, request.components, request.memory)

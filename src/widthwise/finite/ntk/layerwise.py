@@ -98,8 +98,7 @@ def _features(
         z = jnp.asarray(net.weight_std[l] / h.shape[1] ** 0.5, x.dtype) * (h @ weight.T)
         if bias is not None:
             z = z + jnp.asarray(net.bias_std[l], x.dtype) * bias
-        h, slope = jax.jvp(net.activation, (z,), (jnp.ones_like(z),))
-        h, slope = h.astype(x.dtype), slope.astype(x.dtype)
+        h, slope = net.activation.value_and_slope(z)
         activations.append(h)
         slopes.append(slope)
     layers = [Features(h, None, None)]

@@ -5,7 +5,9 @@ from collections.abc import Callable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import PyTree
+from numpy.typing import DTypeLike
 
 from widthwise import _checks as checks
 from widthwise._vocabulary import ArrayLike
@@ -43,11 +45,12 @@ def width_of(net: MLP, parameters: PyTree, inputs: int, width: int | None) -> in
             f"{len(parameters)}"
         )
     sizes = tuple(layer.weight.shape[-2] for layer in parameters[:-1])
-    widest = max(range(net.depth), key=lambda l: net.ratios[l])
-    n = round(sizes[widest] / net.ratios[widest]) if width is None else checks.width(width)
-    if net.widths(n) != sizes:
+    ratio, widest = max(zip(net.ratios, sizes, strict=True), key=lambda pair: pair[0])
+    n = round(widest / ratio) if width is None else checks.width(width)
+    widths = MLP.widths(net, n)  # by the class: Equinox builds a module of every bound method
+    if widths != sizes:
         raise ValueError(
-            f"the parameters have hidden widths {sizes}, but this network has {net.widths(n)} at "
+            f"the parameters have hidden widths {sizes}, but this network has {widths} at "
             f"n = {n}; pass the network they belong to, and width="
         )
     members = parameters[0].weight.shape[:-2]
@@ -56,7 +59,7 @@ def width_of(net: MLP, parameters: PyTree, inputs: int, width: int | None) -> in
         shapes = weight.shape, None if bias is None else bias.shape
         wanted = (
             (*members, fan[l + 1], fan[l]),
-            (*members, fan[l + 1]) if net.has_bias(l) else None,
+            (*members, fan[l + 1]) if MLP.has_bias(net, l) else None,
         )
         if len(members) > 1 or shapes != wanted:
             raise ValueError(
@@ -68,7 +71,7 @@ def width_of(net: MLP, parameters: PyTree, inputs: int, width: int | None) -> in
 
 
 def perceptron(
-    net: MLP, parameters: Parameters, x: jax.Array, x2: jax.Array | None, width: int
+    net: MLP, parameters: Parameters, x: np.ndarray, x2: np.ndarray | None, width: int
 ) -> Subject:
     """An MLP as any other function, in its parametrization."""
     roots = tuple(
@@ -77,7 +80,8 @@ def perceptron(
     )
     trained = jax.tree.map(jnp.divide, parameters, roots)
     nothing = jax.tree.map(lambda _: None, trained)
-    return Subject(Function(Perceptron(net, roots), nothing), trained, x, x2)
+    points2 = None if x2 is None else jnp.asarray(x2)
+    return Subject(Function(Perceptron(net, roots), nothing), trained, jnp.asarray(x), points2)
 
 
 def subject_of(
@@ -94,11 +98,23 @@ def subject_of(
     )
 
 
-def data(x: ArrayLike, x2: ArrayLike | None, dtype="float64") -> tuple[jax.Array, jax.Array | None]:
+def data(
+    x: ArrayLike, x2: ArrayLike | None, dtype: DTypeLike = np.float64
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Points of a perceptron (points, inputs), checked."""
-    points = jnp.asarray(checks.points(x), dtype)
+    points = np.asarray(checks.points(x), dtype)
     if x2 is None:
         return points, None
-    points2 = jnp.asarray(checks.points(x2, "x2"), dtype)
+    points2 = np.asarray(checks.points(x2, "x2"), dtype)
     checks.same_inputs(points, points2)
     return points, points2
+
+
+def in_dtype(parameters: PyTree, dtype: DTypeLike) -> PyTree:
+    """Parameters as JAX arrays of one dtype."""
+
+    def converted(leaf: ArrayLike) -> jax.Array:
+        same = isinstance(leaf, jax.Array) and leaf.dtype == dtype
+        return leaf if same else jnp.asarray(leaf, dtype)
+
+    return jax.tree.map(converted, parameters)
