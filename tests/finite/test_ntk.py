@@ -171,6 +171,24 @@ def test_the_kernel_can_be_differentiated_and_mapped_over_parameters():
     assert close(mapped[1], np.asarray(ww.empirical_ntk(NET, down, X)), 1e-14)
 
 
+def test_points_may_be_traced():
+    theta = np.asarray(ww.empirical_ntk(NET, PARAMETERS, X, X[:2]))
+
+    def entry(x, x2):
+        return ww.empirical_ntk(NET, PARAMETERS, x, x2)[3, 1]
+
+    compiled = jax.jit(lambda p, x, x2: ww.empirical_ntk(NET, p, x, x2))(PARAMETERS, X, X[:2])
+    assert close(compiled, theta)
+    value, slope = jax.value_and_grad(entry)(jnp.asarray(X), X[:2])
+    assert float(value) == pytest.approx(theta[3, 1], rel=1e-12)
+    move = 1e-5 * np.eye(5)[:, 3:4] * np.eye(3)[:1]
+    gap = entry(X + move, X[:2]) - entry(X - move, X[:2])
+    assert slope[3, 0] == pytest.approx(float(gap) / 2e-5, rel=1e-7)
+    assert np.abs(np.delete(slope, 3, 0)).max() == 0.0
+    with pytest.raises(ValueError, match=r"x must have shape \(points, inputs\), got shape \(3,\)"):
+        jax.vmap(lambda x: ww.empirical_ntk(NET, PARAMETERS, x))(X)
+
+
 def test_parameters_of_another_network_are_refused():
     with pytest.raises(ValueError, match=r"hidden widths \(12, 6\)"):
         ww.empirical_ntk(ww.MLP(2, "tanh", 1.0, 0.4, outputs=3), PARAMETERS, X)

@@ -151,6 +151,22 @@ def test_functions_can_be_mapped_over_parameters():
     assert close(theta[1], np.asarray(ww.empirical_ntk(dense, double, X)), 1e-13)
 
 
+def test_functions_may_take_traced_points():
+    theta = np.asarray(ww.empirical_ntk(dense, TREE, X, method="jacobian"))
+    v = np.ones((6, 4))
+
+    @jax.jit
+    def traced(x):
+        product = ww.ntk_vector_product(dense, TREE, x, v)
+        return ww.empirical_ntk(dense, TREE, x, method="jacobian"), product
+
+    kernel, product = traced(X)
+    assert close(kernel, theta)
+    assert close(product, np.asarray(ww.ntk_vector_product(dense, TREE, X, v)))
+    with pytest.raises(ValueError, match=r"x must have shape .* got shape \(3,\)"):
+        jax.vmap(lambda x: ww.empirical_ntk(dense, TREE, x))(X)
+
+
 # Refusals. ----------------------------------------------------------------------------------------
 
 

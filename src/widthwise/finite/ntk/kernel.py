@@ -34,6 +34,8 @@ def empirical_ntk(
 
     Θ_{kk'}(x, x') = Σ_p r_p ∂f_k(x)/∂θ_p · ∂f_{k'}(x')/∂θ_p.
 
+    It may stand under JAX's transformations (jit, grad, vmap), parameters and points traced.
+
     Args:
         apply: an :class:`MLP` (or its ``apply``), or any function
             ``apply(parameters, x) -> (points, outputs)`` that treats every point by itself.

@@ -5,13 +5,11 @@ from collections.abc import Callable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import PyTree
-from numpy.typing import DTypeLike
 
 from widthwise import _checks as checks
-from widthwise._vocabulary import ArrayLike
-from widthwise.finite.ntk.function import Function, Subject, subject
+from widthwise._vocabulary import Array, ArrayLike
+from widthwise.finite.ntk.function import Function, Subject, known_or_traced, subject
 from widthwise.model.architecture import MLP, Layer, Parameters
 
 
@@ -70,9 +68,7 @@ def width_of(net: MLP, parameters: PyTree, inputs: int, width: int | None) -> in
     return n
 
 
-def perceptron(
-    net: MLP, parameters: Parameters, x: np.ndarray, x2: np.ndarray | None, width: int
-) -> Subject:
+def perceptron(net: MLP, parameters: Parameters, x: Array, x2: Array | None, width: int) -> Subject:
     """An MLP as any other function, in its parametrization."""
     roots = tuple(
         Layer(jnp.sqrt(r.weight), None if layer.bias is None else jnp.sqrt(r.bias))
@@ -98,23 +94,29 @@ def subject_of(
     )
 
 
-def data(
-    x: ArrayLike, x2: ArrayLike | None, dtype: DTypeLike = np.float64
-) -> tuple[np.ndarray, np.ndarray | None]:
+def data(x: ArrayLike, x2: ArrayLike | None, dtype: str = "float64") -> tuple[Array, Array | None]:
     """Points of a perceptron (points, inputs), checked."""
-    points = np.asarray(checks.points(x), dtype)
+
+    def checked(x: ArrayLike, name: str) -> Array:
+        points = known_or_traced(x, name, checks.points)
+        if points.ndim != 2:
+            raise ValueError(f"{name} must have shape (points, inputs), got shape {points.shape}")
+        return points.astype(dtype)
+
+    points = checked(x, "x")
     if x2 is None:
         return points, None
-    points2 = np.asarray(checks.points(x2, "x2"), dtype)
+    points2 = checked(x2, "x2")
     checks.same_inputs(points, points2)
     return points, points2
 
 
-def in_dtype(parameters: PyTree, dtype: DTypeLike) -> PyTree:
+def in_dtype(parameters: PyTree, dtype: str) -> PyTree:
     """Parameters as JAX arrays of one dtype."""
 
     def converted(leaf: ArrayLike) -> jax.Array:
-        same = isinstance(leaf, jax.Array) and leaf.dtype == dtype
-        return leaf if same else jnp.asarray(leaf, dtype)
+        if isinstance(leaf, jax.Array) and leaf.dtype == dtype:
+            return leaf
+        return jnp.asarray(leaf, dtype)
 
     return jax.tree.map(converted, parameters)
