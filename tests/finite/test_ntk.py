@@ -47,7 +47,7 @@ def close(ours, theirs, tolerance=1e-12):
 
 
 KINKED = ww.activations.get(lambda z: jnp.log1p(z**2) + jnp.maximum(z, 0.5), kinks=(0.5,))
-QUICK = ("relu", "tanh", "gelu", "step", "polynomial(0.3, 0.5, -0.2)", KINKED)
+QUICK = ("relu", "tanh", "erf", "gelu", "step", "polynomial(0.3, 0.5, -0.2)", KINKED)
 SLOW = {*ww.activations.names(), "leaky_relu(0.2)"} - {*QUICK, "polynomial"}
 ACTIVATIONS = (*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in sorted(SLOW)))
 
@@ -169,6 +169,23 @@ def test_the_kernel_can_be_differentiated_and_mapped_over_parameters():
     stack = jax.tree.map(lambda *leaves: jnp.stack(leaves), up, down)
     mapped = jax.vmap(lambda p: ww.empirical_ntk(NET, p, X))(stack)
     assert close(mapped[1], np.asarray(ww.empirical_ntk(NET, down, X)), 1e-14)
+
+
+def test_gradients_through_a_kernel_whose_activation_is_computed_its_own_way():
+    net = ww.MLP(2, "erf", 1.3, 0.4)
+    parameters = drawn(net, 9, 3, seed=4)
+    weights = np.random.default_rng(5).standard_normal((5, 5))
+
+    def ours(p):
+        return (weights * ww.empirical_ntk(net, p, X)).sum()
+
+    def theirs(p):
+        return (weights * from_jacobian(net, p, X, X, "mean", 9)).sum()
+
+    found, wanted = (jax.jit(jax.grad(f))(parameters) for f in (ours, theirs))
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-12), found, wanted
+    )
 
 
 def test_points_may_be_traced():
