@@ -1,12 +1,13 @@
 """Checks of what a user passes: every message says what was received and what to do."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from numbers import Integral, Real
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from widthwise._vocabulary import Array, ArrayLike
 
@@ -35,6 +36,15 @@ def points(x: ArrayLike, name: str = "x") -> np.ndarray:
     if 0 in array.shape:
         raise ValueError(f"{name} is empty: it has shape {array.shape}; give at least one point")
     return array
+
+
+def unless_traced(x: ArrayLike, name: str, check: Callable[..., np.ndarray]) -> Array:
+    """``check(x, name)``; of points that a JAX transformation traces, the shape alone."""
+    if not isinstance(x, Tracer):
+        return check(x, name)
+    if x.ndim < 2 or 0 in x.shape:
+        raise ValueError(f"{name} must have shape (points, inputs), got shape {x.shape}")
+    return x
 
 
 def targets(y: ArrayLike, count: int, outputs: int, name: str = "y") -> np.ndarray:

@@ -141,6 +141,18 @@ def test_traced_kernels_equal_concrete_ones():
     assert np.abs(traced.ntk - concrete.ntk).max() < 1e-13
 
 
+def test_bad_points_are_refused_where_scales_are_traced():
+    def slope(x, x2=None):
+        return jax.grad(lambda w: ww.limit_kernels(ww.MLP(1, "erf", w), x, x2).ntk.sum())(1.0)
+
+    with pytest.raises(ValueError, match=r"x holds nan at index \(0, 1\)"):
+        slope([[1.0, np.nan]])
+    with pytest.raises(ValueError, match="x2 has 2"):
+        slope(X, X[:, :2])
+    with pytest.raises(ValueError, match=r"x must have shape \(points, inputs\).*reshape"):
+        slope([1.0, 2.0])
+
+
 FOUR_DEVICES = """
 import jax; jax.config.update("jax_enable_x64", True)
 import numpy as np, widthwise as ww

@@ -97,6 +97,21 @@ def test_likelihood_and_its_derivatives():
     assert slope[1] == pytest.approx(gap / (2 * e), rel=1e-7)
 
 
+def test_bad_data_are_refused_where_scales_are_traced():
+    def slope(x, y, noise):
+        def likelihood(w):
+            return ww.log_marginal_likelihood(ww.MLP(2, "erf", w, outputs=2), x, y, noise=noise)
+
+        return jax.grad(likelihood)(1.3)
+
+    with pytest.raises(ValueError, match="y holds nan"):
+        slope(X, Y * np.nan, 0.1)
+    with pytest.raises(ValueError, match=r"y must have shape \(7, 2\)"):
+        slope(X, Y[:6], 0.1)
+    with pytest.raises(ValueError, match="noise must be a finite number of at least 0, got -1"):
+        slope(X, Y, -1.0)
+
+
 @pytest.mark.slow
 def test_scales_are_found_again_from_draws():
     x = np.random.default_rng(0).standard_normal((120, 2))

@@ -243,12 +243,21 @@ def log_marginal_likelihood(
     if not needed(net, x, y, noise):
         return limit_gp(net, x, y, noise=noise, tolerance=tolerance).log_marginal_likelihood
     K = jnp.asarray(limit_kernels(net, x, tolerance=tolerance).nngp)
-    y = jnp.asarray(y, float)
-    y = y[:, None] if y.ndim == 1 and net.outputs == 1 else y
     m = len(K)
-    if y.shape != (m, net.outputs):
-        raise ValueError(f"y must have shape ({m}, {net.outputs}), got shape {y.shape}")
+    y = _labels(y, m, net.outputs)
+    noise = noise if needed(noise) else checks.nonnegative(noise, "noise")
     factor = jnp.linalg.cholesky(K + noise**2 * jnp.eye(m))
     white = jax.scipy.linalg.solve_triangular(factor, y, lower=True)
     half = jnp.log(jnp.diag(factor)).sum() + m / 2 * jnp.log(2 * jnp.pi)
     return -jnp.sum(white**2) / 2 - net.outputs * half
+
+
+def _labels(y: ArrayLike, count: int, outputs: int) -> jax.Array:
+    """Labels (points, outputs), traced or not."""
+    if not needed(y):
+        return jnp.asarray(checks.targets(y, count, outputs))
+    y = jnp.asarray(y, float)
+    y = y[:, None] if y.ndim == 1 and outputs == 1 else y
+    if y.shape != (count, outputs):
+        raise ValueError(f"y must have shape ({count}, {outputs}), got shape {y.shape}")
+    return y

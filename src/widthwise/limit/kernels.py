@@ -143,11 +143,8 @@ def _diagonal(net: MLP, x: np.ndarray, tolerance: float | None, method: Method, 
 
 
 def _traced(net: MLP, x, x2, tolerance, method, diagonal: bool, precision: Precision):
-    x = jnp.asarray(x, float)
-    x2 = None if x2 is None else jnp.asarray(x2, float)
-    for name, value in (("x", x), ("x2", x2)):
-        if value is not None and (value.ndim != 2 or 0 in value.shape):
-            raise ValueError(f"{name} must have shape (points, inputs), got shape {value.shape}")
+    x = _differentiable(x, "x")
+    x2 = None if x2 is None else _differentiable(x2, "x2")
     if x2 is not None:
         checks.same_inputs(x, x2)
     net = net.at_width(np.inf, x.shape[1])
@@ -160,3 +157,10 @@ def _traced(net: MLP, x, x2, tolerance, method, diagonal: bool, precision: Preci
         )
     made = traced.kernels(net, x, x2, tolerance, diagonal)
     return LimitKernels(*(values.astype(precision) for values in made))
+
+
+def _differentiable(x: ArrayLike, name: str) -> jax.Array:
+    points = jnp.asarray(checks.unless_traced(x, name, checks.points), float)
+    if points.ndim != 2:
+        raise ValueError(f"{name} must have shape (points, inputs), got shape {points.shape}")
+    return points

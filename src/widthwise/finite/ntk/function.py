@@ -7,11 +7,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 from jaxtyping import PyTree
 
 from widthwise import _checks as checks
-from widthwise._vocabulary import Array, ArrayLike
+from widthwise._vocabulary import ArrayLike
 
 
 class Function(eqx.Module):
@@ -51,21 +50,12 @@ def examples(x: ArrayLike, name: str = "x") -> np.ndarray:
     return checks.points(array.reshape(len(array), -1), name).reshape(array.shape)
 
 
-def known_or_traced(x: ArrayLike, name: str, check: Callable[..., np.ndarray]) -> Array:
-    """``check(x, name)``; of points that a JAX transformation traces, the shape alone."""
-    if not isinstance(x, Tracer):
-        return check(x, name)
-    if x.ndim < 2 or 0 in x.shape:
-        raise ValueError(f"{name} must have shape (points, inputs), got shape {x.shape}")
-    return x
-
-
 def subject(
     apply: Callable, parameters: PyTree, x: ArrayLike, x2: ArrayLike | None, dtype
 ) -> Subject:
     """Any function, its trained parameters and its points, in the precision asked for."""
-    points = known_or_traced(x, "x", examples)
-    points2 = None if x2 is None else known_or_traced(x2, "x2", examples)
+    points = checks.unless_traced(x, "x", examples)
+    points2 = None if x2 is None else checks.unless_traced(x2, "x2", examples)
     if points2 is not None and points.shape[1:] != points2.shape[1:]:
         raise ValueError(
             f"a point of x has shape {points.shape[1:]} but one of x2 {points2.shape[1:]}; both "

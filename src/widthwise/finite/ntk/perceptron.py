@@ -9,7 +9,7 @@ from jaxtyping import PyTree
 
 from widthwise import _checks as checks
 from widthwise._vocabulary import Array, ArrayLike
-from widthwise.finite.ntk.function import Function, Subject, known_or_traced, subject
+from widthwise.finite.ntk.function import Function, Subject, subject
 from widthwise.model.architecture import MLP, Layer, Parameters
 
 
@@ -98,7 +98,7 @@ def data(x: ArrayLike, x2: ArrayLike | None, dtype: str = "float64") -> tuple[Ar
     """Points of a perceptron (points, inputs), checked."""
 
     def checked(x: ArrayLike, name: str) -> Array:
-        points = known_or_traced(x, name, checks.points)
+        points = checks.unless_traced(x, name, checks.points)
         if points.ndim != 2:
             raise ValueError(f"{name} must have shape (points, inputs), got shape {points.shape}")
         return points.astype(dtype)
