@@ -82,7 +82,7 @@ def test_descent_equals_a_loop():
 
 
 def test_members_do_not_depend_on_blocks_or_on_their_number():
-    whole, blocks = run(members=10), run(members=10, memory=1.0)
+    whole, blocks = run(members=40), run(members=40, memory=1.0)
     assert np.abs(whole.outputs - blocks.outputs).max() < 1e-9
     assert np.abs(whole.initial[:4] - run(members=4).initial).max() < 1e-12
 
@@ -115,8 +115,8 @@ def test_ntk_on_demand_several_outputs_and_no_test_points():
 
 def test_progress_reaches_the_number_of_members():
     seen = []
-    run(members=9, memory=1.0, progress=lambda done, total: seen.append((done, total)))
-    assert seen[-1] == (9, 9)
+    run(members=40, memory=1.0, progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (40, 40)
     assert len(seen) > 1
 
 

@@ -97,7 +97,7 @@ def test_layers_written_as_products_agree_with_steps_of_order_eight(law, monkeyp
     }
     net = ww.MLP(2, "softplus", 1.3, 0.2, weight_law=laws[law])
     plain = run(net=net, width=64, members=2, tolerance=1e-9)
-    assert plain._training.plan.scheme == "dormand_prince_8"
+    assert plain._training.plan.scheme == "dormand_prince_8_products"
     monkeypatch.setattr("widthwise.finite.runge_kutta._OUT_OF_CACHE", 100)
     runs = run(net=net, width=64, members=2, tolerance=1e-8)
     assert runs._training.plan.scheme == "kutta_4_products"

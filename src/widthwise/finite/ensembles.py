@@ -8,130 +8,36 @@ with the per-layer rates r of the parametrization. Member i draws its parameters
 fold_in(key, i) and trains in a packet fixed by i, so its numbers are the same, bit for bit,
 whatever the memory allowed and however many members there are: an ensemble can be extended.
 
-Gradient flow is integrated by Runge–Kutta steps of order 8 (order 4 for activations with kinks),
-halved until a first packet of members agrees with half the step to the tolerance, or by an adaptive
-solver. Momentum and mini-batches belong to gradient descent; no theory here describes them, and
-:attr:`Runs.outside_theory` says so.
+Gradient flow is integrated by Runge–Kutta steps of order 8 (order 4 for activations with kinks, and
+for layers too large for the cache) as long as a first packet of members allows (:mod:`.pilot`), or
+by an adaptive solver. Momentum and mini-batches belong to gradient descent; no theory here
+describes them, and :attr:`Runs.outside_theory` says so.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral
 from typing import Literal, TypeAlias
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
 
 from widthwise import _checks as checks
-from widthwise._vocabulary import ArrayLike, Trajectories
+from widthwise._vocabulary import ArrayLike
 from widthwise.finite.dynamics import Adaptive, Descent, FixedSteps, Plan
 from widthwise.finite.gradient import Task
-from widthwise.finite.ntk import mlp_ntk
-from widthwise.finite.packets import Training, in_packets, packet_size, start, train, trained
+from widthwise.finite.packets import Training, in_packets, packet_size
+from widthwise.finite.pilot import in_float32, resolved
 from widthwise.finite.recording import quantities
-from widthwise.finite.runge_kutta import first_step, scheme_for
+from widthwise.finite.runge_kutta import scheme_for
+from widthwise.finite.runs import Runs
 from widthwise.limit.kernels import limit_kernels
-from widthwise.model.architecture import MLP, Layer, Parameters
+from widthwise.model.architecture import MLP
 
 Method: TypeAlias = Literal["flow", "descent"]
 Solver: TypeAlias = Literal["runge_kutta", "adaptive"]
 Precision: TypeAlias = Literal["float64", "float32"]
 Progress: TypeAlias = Callable[[int, int], None]
-_MOST_HALVINGS = 12
-
-
-@dataclass(frozen=True, eq=False)
-class Runs:
-    """Trained networks.
-
-    Args:
-        net, width, key: what they were drawn from; member 0 here is number ``first`` of the key.
-        times: gradient-flow times, or numbers of gradient-descent steps.
-        outputs: (members, times, points, outputs), train points first.
-        initial: outputs before training, (members, points, outputs).
-        integration_error: largest difference, over a first packet of members, all times and
-            points, from integration with half the step (adaptive: a tenth of the tolerance;
-            gradient descent: 0).
-        step: time step of the integration, or η (adaptive: nan).
-        task: the data.
-        recorded: name → what else was recorded, (members, times, ...).
-        rounding_error: of float32, the largest difference of its outputs from float64's over a
-            first packet of members; float64: 0.
-        outside_theory: why no theory of this library describes these runs, or ``None``.
-        first: number of the first member.
-    """
-
-    net: MLP
-    width: int
-    key: jax.Array = field(repr=False)
-    times: Float[np.ndarray, " times"]
-    outputs: Trajectories = field(repr=False)
-    initial: Float[np.ndarray, "members points outputs"] = field(repr=False)
-    integration_error: float
-    step: float
-    task: Task = field(repr=False)
-    recorded: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
-    rounding_error: float = 0.0
-    outside_theory: str | None = None
-    first: int = 0
-    _training: Training | None = field(default=None, repr=False)
-
-    @property
-    def members(self) -> int:
-        """The number of networks."""
-        return len(self.outputs)
-
-    def parameters(self, member: int) -> Parameters:
-        """The parameters of one member, numbered from 0 in these runs, before training."""
-        number = self._number(member)
-        block = _draw(self.net, self.width, self.task.x.shape[1], self.key, jnp.array([number]))
-        return jax.tree.map(lambda leaf: leaf[0], block)
-
-    def trained_parameters(self, member: int) -> Parameters:
-        """The parameters of one member at the last recorded time; it is trained once more."""
-        if self._training is None:
-            raise ValueError("these runs do not know how they were trained; make them by simulate")
-        size = packet_size(self.net, self.width, self._training.task)
-        number = self._number(member)
-        packet = trained(self._training, np.arange(size) + number // size * size)
-        last = jax.tree.map(lambda leaf: leaf[number % size], packet)
-        basis = self._training.basis
-        if basis is None:
-            return last
-        before = self.parameters(member)[0]
-        change = last[0].weight - before.weight @ basis  # what is orthogonal to the data stays
-        return (Layer(before.weight + change @ basis.T, last[0].bias), *last[1:])
-
-    def _number(self, member: int) -> int:
-        """Its number under the key."""
-        if not isinstance(member, Integral) or not 0 <= member < self.members:
-            raise ValueError(f"member must be an integer below {self.members}, got {member!r}")
-        return self.first + int(member)
-
-    @cached_property
-    def ntk(self) -> Float[np.ndarray, "members points train"]:
-        """The empirical NTK of every member before training, computed when first asked for."""
-        task = self.task
-        kernels = (
-            mlp_ntk(self.net, self.parameters(i), task.x, task.x_train, self.width)
-            for i in range(self.members)
-        )
-        return np.stack([np.asarray(kernel) for kernel in kernels])
-
-    @property
-    def residuals(self) -> Float[np.ndarray, "members times train outputs"]:
-        """f_t(x_a) − y_a on the train points."""
-        y = np.asarray(self.task.y_train)
-        return np.asarray(self.outputs)[:, :, : len(y)] - y
-
-    @property
-    def losses(self) -> Float[np.ndarray, "members times"]:
-        """½ Σ (f_t(x_a) − y_a)²."""
-        return 0.5 * (self.residuals**2).sum((2, 3))
 
 
 def simulate(
@@ -242,16 +148,10 @@ def simulate(
     training = _training(net, n, task, key, plan, names)
     size = packet_size(net, n, training.task)
     pilot = np.arange(size)
-    error = 0.0
-    if isinstance(plan, FixedSteps):
-        training, error = _resolved(training, pilot, allowed, step)
-    elif isinstance(plan, Adaptive):
-        error = _adaptive_error(training, pilot)
+    training, error = resolved(training, pilot, allowed, step)
     rounding = 0.0
     if precision == "float32":
-        exact = train(_outputs_only(training), pilot)["outputs"]
-        training = replace(training, single=True)
-        rounding = float(np.abs(train(_outputs_only(training), pilot)["outputs"] - exact).max())
+        training, rounding = in_float32(training, pilot)
     found = _collect(training, begin, count, size, budget, progress)
     return Runs(
         net=net,
@@ -384,65 +284,6 @@ def _outside_theory(momentum: float, batch: int | None) -> str | None:
         f"trained with {' and '.join(parts)}: linear_flow and the finite-width corrections "
         "describe full-batch gradient flow and gradient descent without momentum"
     )
-
-
-def _outputs_only(training: Training) -> Training:
-    return replace(training, names=(), limit=None)
-
-
-def _adaptive_error(training: Training, pilot: np.ndarray) -> float:
-    """The pilot's change when the tolerance is a tenth."""
-    plan = training.plan
-    assert isinstance(plan, Adaptive)
-    finer = replace(training, plan=Adaptive(plan.times, plan.tolerance / 10))
-    outputs = [train(_outputs_only(t), pilot)["outputs"] for t in (training, finer)]
-    return float(jnp.max(jnp.abs(outputs[0] - outputs[1])))
-
-
-def _resolved(
-    training: Training, pilot: np.ndarray, tolerance: float, step
-) -> tuple[Training, float]:
-    """Halve the Runge–Kutta step until the pilot agrees with half the step."""
-    plan = training.plan
-    assert isinstance(plan, FixedSteps)
-    scheme = plan.scheme
-    if step is None:
-        step = first_step(scheme) / max(_largest_eigenvalue(training, pilot), 1e-12)
-    moments = np.asarray(plan.times)
-
-    def at(size: float) -> tuple[Training, np.ndarray]:
-        there = replace(training, plan=FixedSteps.flow(moments, size, scheme))
-        return there, np.asarray(train(_outputs_only(there), pilot)["outputs"])
-
-    coarse, outputs = at(checks.positive(step, "step"))
-    error = np.inf
-    for _ in range(_MOST_HALVINGS):
-        fine, finer = at(float(coarse.plan.step) / 2)
-        with np.errstate(invalid="ignore"):
-            error = float(np.max(np.abs(finer - outputs)))
-        if error <= tolerance:
-            return coarse, error
-        coarse, outputs = fine, finer
-    raise ValueError(
-        f"gradient flow at width {training.width} is too stiff: with time step "
-        f"{float(coarse.plan.step):.1e} its outputs still change by {error:.1e}, above "
-        f"tolerance={tolerance:g}; use solver='adaptive', a larger tolerance, or rescale the data"
-    )
-
-
-def _largest_eigenvalue(training: Training, pilot: np.ndarray) -> float:
-    """Of Θ on the train points, for the first member."""
-    net = training.net.at_width(training.width, training.inputs)
-    x = training.task.x_train
-    parameters = jax.tree.map(lambda leaf: leaf[0], start(training, pilot))
-    theta = mlp_ntk(net, parameters, x, x, training.width)
-    return float(jnp.linalg.eigvalsh(theta)[-1])
-
-
-@eqx.filter_jit
-def _draw(net: MLP, width: int, inputs: int, key: jax.Array, members: jax.Array) -> Parameters:
-    """Parameters of a block of members, stacked."""
-    return jax.vmap(lambda i: net.init(jax.random.fold_in(key, i), width, inputs))(members)
 
 
 def _collect(

@@ -10,12 +10,12 @@ the negative gradient of ½ Σ (f(x_a) − y_a)², times the learning rates r of
     Ẇ^l = r_w s_l (D^l)ᵀ h^l,      ḃ^l = r_b c_l Σ_a D^l_a:
 
 a matrix of rank m, the number of train points. A layer much wider than m is therefore moved,
-between the stages of one Runge–Kutta step, without writing a matrix of its size:
-(W + AᵀB) h = W h + Aᵀ(B h).
+between the stages of one Runge–Kutta step, without writing a matrix of its size
+(:mod:`.displacement`).
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -25,8 +25,6 @@ from jaxtyping import Float
 from widthwise._vocabulary import Array
 from widthwise.model.activations import Activation
 from widthwise.model.architecture import MLP, Layer, Parameters, Scale
-
-_MEMORY = 200  # floating-point operations in the time of one pass over a weight, in all stages
 
 
 class Task(NamedTuple):
@@ -44,12 +42,34 @@ class Factors(NamedTuple):
     features: Float[Array, "train in"]
 
 
-class Displaced(NamedTuple):
-    """A layer moved by a product: its weight is ``layer.weight + leftᵀ right``."""
+@runtime_checkable
+class Affine(Protocol):
+    """A layer, as far as the gradient needs it."""
+
+    def forward(self, h: Array) -> jax.Array:
+        """Preactivations z = s H Wᵀ + c b."""
+        ...
+
+    def backward(self, d: jax.Array) -> jax.Array:
+        """Errors s D W passed down."""
+        ...
+
+
+class Written(NamedTuple):
+    """A layer whose weight stands in memory."""
 
     layer: Layer
-    left: Float[jax.Array, "rank out"] | None = None
-    right: Float[jax.Array, "rank in"] | None = None
+    weight_scale: Scale
+    bias_scale: Scale
+
+    def forward(self, h: Array) -> jax.Array:
+        """Preactivations z = s H Wᵀ + c b."""
+        z = self.weight_scale * (h @ self.layer.weight.T)
+        return jnp.asarray(z if self.layer.bias is None else z + self.bias_scale * self.layer.bias)
+
+    def backward(self, d: jax.Array) -> jax.Array:
+        """Errors s D W passed down."""
+        return self.weight_scale * (d @ self.layer.weight)
 
 
 class NegativeGradient(eqx.Module):
@@ -64,12 +84,13 @@ class NegativeGradient(eqx.Module):
     y: Float[Array, "train outputs"]
 
     def __call__(self, parameters: Parameters) -> Parameters:
+        layers = [self.written(l, layer) for l, layer in enumerate(parameters)]
         return tuple(
             Layer(
-                self.weight_rates[l] * self.weight_scales[l] * (f.errors.T @ f.features),
-                None if layer.bias is None else self._bias_velocity(l, f),
+                (self.weight_step(l) * d).T @ h,
+                None if layer.bias is None else self.bias_step(l) * d.sum(0),
             )
-            for l, (layer, f) in enumerate(zip(parameters, self.factors(parameters), strict=True))
+            for l, (layer, (d, h)) in enumerate(zip(parameters, self.factors(layers), strict=True))
         )
 
     def on(self, x: Array, y: Array) -> "NegativeGradient":
@@ -81,81 +102,35 @@ class NegativeGradient(eqx.Module):
         for l, layer in enumerate(parameters):
             if l:
                 x = self.activation(x).astype(layer.weight.dtype)
-            x = self._affine(l, Displaced(layer), x)
+            x = self.written(l, layer).forward(x)
         return jnp.asarray(x)
 
-    def factors(self, layers: Parameters | Sequence[Displaced]) -> list[Factors]:
+    def factors(self, layers: Sequence[Affine]) -> list[Factors]:
         """Errors and features of every layer."""
-        moved = [at if isinstance(at, Displaced) else Displaced(at) for at in layers]
         features, slopes = [self.x], []
-        z = self._affine(0, moved[0], self.x)
-        for l in range(1, len(moved)):
+        z = layers[0].forward(self.x)
+        for layer in layers[1:]:
             h, slope = jax.jvp(self.activation.function, (z,), (jnp.ones_like(z),))
             features.append(h.astype(z.dtype))
             slopes.append(slope.astype(z.dtype))
-            z = self._affine(l, moved[l], features[l])
-        errors = [self.y - z]
-        for l in range(len(moved) - 1, 0, -1):
-            layer, left, right = moved[l]
-            back = errors[-1] @ layer.weight
-            if left is not None and right is not None:
-                back = back + (errors[-1] @ left.T) @ right
-            errors.append(self.weight_scales[l] * back * slopes[l - 1])
+            z = layer.forward(features[-1])
+        errors = [jnp.asarray(self.y - z)]
+        for layer, slope in zip(layers[:0:-1], slopes[::-1], strict=True):
+            errors.append(layer.backward(errors[-1]) * slope)
         pairs = zip(errors[::-1], features, strict=True)
         return [Factors(*pair) for pair in pairs]  # pyright: ignore[reportArgumentType]
 
-    def displaced(
-        self, parameters: Parameters, sizes: Sequence[jax.Array], moves: Sequence[list[Factors]]
-    ) -> list[Displaced]:
-        """The network after moving by ``sizes`` along gradients; wide layers as products."""
-        if not moves:
-            return [Displaced(layer) for layer in parameters]
-        return [self._displaced(l, layer, sizes, moves) for l, layer in enumerate(parameters)]
+    def written(self, l: int, layer: Layer) -> Written:
+        """Layer number l with these parameters."""
+        return Written(layer, self.weight_scales[l], self.bias_scales[l])
 
-    def moved(
-        self, parameters: Parameters, sizes: Sequence[jax.Array], moves: Sequence[list[Factors]]
-    ) -> Parameters:
-        """The parameters after moving by ``sizes`` along the gradients with these factors."""
-        return tuple(
-            Layer(layer.weight + left.T @ right, self._moved_bias(l, layer, sizes, moves))
-            for l, layer in enumerate(parameters)
-            for left, right in [self._product(l, sizes, moves)]
-        )
+    def weight_step(self, l: int) -> Scale:
+        """r_w s of a layer: Ẇ is this times Dᵀh."""
+        return self.weight_rates[l] * self.weight_scales[l]
 
-    def _displaced(self, l: int, layer: Layer, sizes, moves) -> Displaced:
-        bias = self._moved_bias(l, layer, sizes, moves)
-        left, right = self._product(l, sizes, moves)
-        outer, inner = layer.weight.shape
-        m = len(self.x)
-        if 4 * m * len(left) * (outer + inner) < outer * inner * (_MEMORY + 2 * m):
-            return Displaced(Layer(layer.weight, bias), left, right)
-        return Displaced(Layer(layer.weight + left.T @ right, bias))
-
-    def _product(self, l: int, sizes, moves) -> tuple[jax.Array, jax.Array]:
-        """A and B with AᵀB the sum of the moves of a layer's weight."""
-        rate = self.weight_rates[l] * self.weight_scales[l]
-        left = [size * rate * move[l].errors for size, move in zip(sizes, moves, strict=True)]
-        if l == 0:
-            return sum(left[1:], left[0]), jnp.asarray(self.x)
-        return jnp.concatenate(left), jnp.concatenate([move[l].features for move in moves])
-
-    def _moved_bias(self, l: int, layer: Layer, sizes, moves) -> jax.Array | None:
-        if layer.bias is None:
-            return None
-        moves = (s * self._bias_velocity(l, m[l]) for s, m in zip(sizes, moves, strict=True))
-        return layer.bias + sum(moves, jnp.zeros_like(layer.bias))  # pyright: ignore[reportReturnType]
-
-    def _bias_velocity(self, l: int, factors: Factors) -> jax.Array:
-        return self.bias_rates[l] * self.bias_scales[l] * factors.errors.sum(0)
-
-    def _affine(self, l: int, at: Displaced, h: Array) -> jax.Array:
-        z = h @ at.layer.weight.T
-        if at.left is not None and at.right is not None:
-            z = z + (h @ at.right.T) @ at.left
-        z = self.weight_scales[l] * z
-        if at.layer.bias is not None:
-            z = z + self.bias_scales[l] * at.layer.bias
-        return z  # pyright: ignore[reportReturnType]
+    def bias_step(self, l: int) -> Scale:
+        """r_b c of a layer: ḃ is this times Σ_a D_a."""
+        return self.bias_rates[l] * self.bias_scales[l]
 
 
 def negative_gradient(net: MLP, width: int, task: Task, inputs: int | None = None):

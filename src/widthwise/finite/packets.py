@@ -24,11 +24,12 @@ from widthwise._vocabulary import Array
 from widthwise.finite.dynamics import Plan
 from widthwise.finite.gradient import Task, negative_gradient
 from widthwise.finite.recording import Seen, observer
+from widthwise.finite.runge_kutta import scheme_for
 from widthwise.model.architecture import MLP, Layer, Parameters
 
-_MOST = 8  # members of a packet
-_NUMBERS = 1_000_000  # numbers a packet works on, about what stays in cache
-_COPIES = 13  # of the parameters, in a step of order 8
+_MOST = 32  # members of a packet
+_NUMBERS = 500_000  # numbers a packet works on, about what stays in cache
+_STAGES = 12  # of a step of order 8
 
 
 class Training(eqx.Module):
@@ -84,11 +85,15 @@ class Training(eqx.Module):
 
 
 def packet_size(net: MLP, width: int, task: Task) -> int:
-    """Members of a packet: 1, 2, 4 or 8, by the size of the network and the data."""
+    """Members of a packet: a power of 2 up to 32, by the size of the network and the data."""
     widths = net.widths(width)
     fan = (task.x.shape[1], *widths, net.outputs)
     parameters = sum(a * b + b for a, b in pairwise(fan))
-    numbers = _COPIES * parameters + 6 * len(task.x) * sum(widths)
+    points = len(task.x)
+    if scheme_for(net, width, len(task.x_train)) == "dormand_prince_8_products":
+        numbers = 3 * parameters + 2 * _STAGES * points * sum(widths)
+    else:
+        numbers = (_STAGES + 1) * parameters + 6 * points * sum(widths)
     return max(1, min(_MOST, 2 ** int(np.log2(max(_NUMBERS / numbers, 1)))))
 
 
@@ -100,7 +105,7 @@ def packet_bytes(training: Training, size: int) -> float:
     parameters = sum(a * b + b for a, b in pairwise(fan))
     record = points * (net.outputs + (train if "ntk" in training.names else 1)) + train + net.depth
     times = len(jax.tree.leaves(training.plan)[0])
-    numbers = (_COPIES + 3) * parameters + 8 * points * sum(fan[1:]) + times * record
+    numbers = (_STAGES + 4) * parameters + 8 * points * sum(fan[1:]) + times * record
     return (4 if training.single else 8) * size * numbers
 
 

@@ -6,9 +6,9 @@ Order 8 has the 12 stages of Dormand and Prince (Hairer, Nørsett and Wanner, *S
 Differential Equations I*, 1993, II.10); order 4 is Kutta's. Across a kink of the activation the
 flow is not smooth, and a high order gains nothing.
 
-Where layers are much wider than the number of train points, Kutta's step moves them between its
-stages as products of the previous stage's errors and features (see :mod:`.gradient`), and writes
-their weights once.
+Where layers are much wider than the number of train points, a step moves them between its stages as
+products of errors and features (see :mod:`.displacement`), and writes their weights once: of all
+stages before, a product of rank 12 m, or in Kutta's step of the previous stage alone, of rank m.
 """
 
 from collections.abc import Callable
@@ -22,10 +22,13 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import PyTree
 from scipy.integrate import DOP853
 
-from widthwise.finite.gradient import Factors, NegativeGradient
+from widthwise.finite.displacement import Origin
+from widthwise.finite.gradient import NegativeGradient
 from widthwise.model.architecture import MLP, Parameters
 
-Scheme: TypeAlias = Literal["dormand_prince_8", "kutta_4", "kutta_4_products"]
+Scheme: TypeAlias = Literal[
+    "dormand_prince_8", "dormand_prince_8_products", "kutta_4", "kutta_4_products"
+]
 
 _OUT_OF_CACHE = 2**17  # weights of a layer
 _KUTTA = np.array([[0, 0, 0, 0], [0.5, 0, 0, 0], [0, 0.5, 0, 0], [0, 0, 1, 0]])
@@ -40,15 +43,19 @@ _TABLEAUS = {
 def scheme_for(net: MLP, width: int, train: int) -> Scheme:
     """The scheme for a network of width n on so many train points."""
     widths = net.widths(width)
-    weights = max((a * b for a, b in pairwise(widths)), default=0)
-    if weights > _OUT_OF_CACHE and train < min(widths):
+    narrowest, weights = min(widths), max((a * b for a, b in pairwise(widths)), default=0)
+    large, smooth = weights > _OUT_OF_CACHE, not net.activation.kinks
+    rank = len(DOP853.B) * train
+    if smooth and rank < (narrowest / 8 if large else 2 * narrowest):
+        return "dormand_prince_8_products"
+    if train < (narrowest if large else narrowest / 4) and (large or not smooth):
         return "kutta_4_products"
-    return "kutta_4" if net.activation.kinks else "dormand_prince_8"
+    return "dormand_prince_8" if smooth else "kutta_4"
 
 
 def first_step(scheme: Scheme) -> float:
     """The first step to try, in units of 1/λ_max: its error is about 1e-6 where λ_max is 10."""
-    return 2.0 if scheme == "dormand_prince_8" else 0.5
+    return 2.0 if scheme.startswith("dormand_prince_8") else 0.5
 
 
 def advance(
@@ -58,6 +65,9 @@ def advance(
     if scheme == "kutta_4_products":
         assert isinstance(velocity, NegativeGradient)
         return _kutta_products(velocity, parameters, size)
+    if scheme == "dormand_prince_8_products":
+        assert isinstance(velocity, NegativeGradient)
+        return _by_products(_DORMAND_PRINCE, DOP853.B, velocity, parameters, size)
     matrix, weights = _TABLEAUS[scheme]
     return _by_tableau(matrix, weights, velocity, parameters, size)
 
@@ -76,14 +86,48 @@ def _by_tableau(matrix, weights, velocity, parameters: PyTree, size) -> PyTree:
     return unravel(start + size * jnp.asarray(weights, start.dtype) @ slopes)
 
 
-def _kutta_products(velocity: NegativeGradient, parameters: Parameters, size) -> Parameters:
-    reach = jnp.asarray([0.0, 0.5, 0.5, 1.0], size.dtype)
-    here = velocity.factors(parameters)
+def _by_products(matrix, weights, velocity: NegativeGradient, parameters: Parameters, size):
+    """The stages in a loop, each a move from the first along the gradients of those before it."""
+    origin = Origin.at(velocity, parameters, len(weights))
+    reach = size * jnp.asarray(matrix, size.dtype)
 
-    def stage(previous: list[Factors], fraction):
-        k = velocity.factors(velocity.displaced(parameters, [size * fraction], [previous]))
+    def store(moves, s, k):
+        return jax.tree.map(lambda all, k: _stored(all, k, s), moves, k)
+
+    def stage(s, moves):
+        return store(moves, s, origin.gradient_after(reach[s], moves))
+
+    first = origin.gradient()
+    empty = jax.tree.map(lambda k: jnp.zeros((len(weights), *k.shape), k.dtype), first)
+    moves = jax.lax.fori_loop(1, len(weights), stage, store(empty, 0, first))
+    return origin.moved(size * jnp.asarray(weights, size.dtype), moves)
+
+
+@jax.custom_batching.custom_vmap
+def _stored(stack: jax.Array, value: jax.Array, place) -> jax.Array:
+    """The stack with this value at this place; also for many members a write in place."""
+    return jax.lax.dynamic_update_index_in_dim(stack, value, place, 0)
+
+
+@_stored.def_vmap
+def _stored_of_all(size, batched, stack, value, place):
+    def full(values, is_batched):
+        return values if is_batched else jnp.broadcast_to(values, (size, *values.shape))
+
+    stack, value = full(stack, batched[0]), full(value, batched[1])
+    return jax.lax.dynamic_update_index_in_dim(stack, value, place, 1), True
+
+
+def _kutta_products(velocity: NegativeGradient, parameters: Parameters, size) -> Parameters:
+    """Each stage is a move along the gradient of the one before it alone."""
+    origin = Origin.at(velocity, parameters, 1)
+    first = origin.gradient()
+
+    def stage(previous, fraction):
+        alone = jax.tree.map(lambda k: k[None], previous)
+        k = origin.gradient_after((size * fraction)[None], alone)
         return k, k
 
-    later = jax.lax.scan(stage, here, reach[1:])[1]
-    stages = [here, *(jax.tree.map(lambda k, s=s: k[s], later) for s in range(3))]
-    return velocity.moved(parameters, [size * float(b) for b in _KUTTA_WEIGHTS], stages)
+    later = jax.lax.scan(stage, first, jnp.asarray([0.5, 0.5, 1.0], size.dtype))[1]
+    moves = jax.tree.map(lambda k, ks: jnp.concatenate([k[None], ks]), first, later)
+    return origin.moved(size * jnp.asarray(_KUTTA_WEIGHTS, size.dtype), moves)
