@@ -11,7 +11,7 @@ from pathlib import Path
 from engine_sections.machine import machine
 
 HERE = Path(__file__).parent / "training_sections"
-SECTIONS = sorted(path.stem for path in HERE.glob("*.py") if path.stem != "__init__")
+SECTIONS = sorted(path.stem for path in HERE.glob("*.py") if path.stem[0] != "_")
 
 
 def main():

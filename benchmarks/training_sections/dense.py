@@ -1,4 +1,4 @@
-"""The dense engines of the training law: seconds, and seconds of sampled networks as accurate.
+"""The dense engines of the training law: seconds and errors.
 
     python benchmarks/training.py --section dense
 
@@ -6,10 +6,6 @@
 tanh with Gaussian readouts and softplus with skewed ones (all nine terms); two hidden layers with
 2 inputs; and 11 + 11 points at depth two. The error is the standard or estimated error of the 1/n
 coefficient of the mean relative to its root mean square.
-
-Against sampling: 3 train and 2 test points, width 512, t = 0.5. Networks are trained until the
-standard error of their mean is a tenth of the 1/n correction, root mean square over points; how
-many that takes follows from the law's variance, their seconds from the rate of ``simulate``.
 """
 
 import time
@@ -22,7 +18,7 @@ from widthwise.training.law import training_law
 
 jax.config.update("jax_enable_x64", True)
 SKEWED = ww.laws.Discrete([2.0, -0.5], [0.2, 0.8])
-WIDTH, SAMPLE = 512, 256
+WIDTH = 512
 
 
 def seconds(work):
@@ -63,27 +59,5 @@ def dense():
         )
 
 
-def against_sampling():
-    x, y, test = [[-1.0], [0.3], [1.2]], [1.0, -1.0, 0.5], [[-0.4], [2.0]]
-    print("training law against sampled networks, 3 + 2 points, width 512, mean to a tenth of 1/n")
-    for depth in (1, 2):
-        net = ww.MLP(depth, "tanh", (1.5,) * depth + (1.0,), (0.5,) * depth + (0.0,))
-        taken, law = seconds(lambda net=net: law_of(net, x, y, test, 0.5))
-        correction = np.sqrt((law.mean_coefficients[2] ** 2).mean()) / WIDTH
-        variance = np.diagonal(law.covariance(WIDTH)[0]).mean()
-        networks = variance / (correction / 10) ** 2
-        rate, _ = seconds(
-            lambda net=net: (
-                ww.simulate(net, WIDTH, x, y, test, [0.5], SAMPLE, jax.random.key(0)).outputs
-            )
-        )
-        sampled = rate / SAMPLE * networks
-        print(
-            f"  depth {depth}: law {taken:.2f} s; {networks:.1e} networks, {sampled:.1e} s: "
-            f"{sampled / taken:.0f} x"
-        )
-
-
 def report():
     dense()
-    against_sampling()

@@ -1,15 +1,15 @@
 """The law of hundreds of points: seconds and memory from a cold start, and Monte Carlo's seconds.
 
-    python benchmarks/training_sections/scalable.py
+    python benchmarks/training.py --section scalable
 
 Diabetes data, inputs scaled to unit variance, erf, weight_std (1.5, 1), bias_std (0.5, 0), t = 0.5;
 the standard error aimed at is 2 % of the 1/n coefficient of the mean, both root mean squares over
-all points. Every row is a process of its own, compilation and kernels included, and its peak
-memory. The exponent is that of seconds against train points, without test points.
+all points. Every row is a process of its own, one at a time: seconds with imports, compilation and
+kernels, and peak memory. Seconds per neuron are those after the first round, without compilation.
+Exponents are least-squares slopes in the number of train points over the rows without test points.
 
-Monte Carlo of equal accuracy: networks of width 512 are trained by ``simulate``, some of them, and
-their seconds are scaled to the number whose mean has the same standard error,
-(n σ / error)² with σ² the mean variance of an output.
+Monte Carlo of equal accuracy (:mod:`._against_networks`): three train and two test points at depth
+one and two, and the first row of the diabetes data.
 """
 
 import json
@@ -18,9 +18,9 @@ import subprocess
 import sys
 import time
 
-ROWS = ((60, 0), (100, 100), (300, 0))
+ROWS = ((60, 0), (100, 100), (150, 0), (300, 0))
 GOALS = {(60, 0): 60, (100, 100): 120, (300, 0): 600}
-TIME, TOLERANCE, WIDTH = 0.5, 0.02, 512
+TIME, TOLERANCE, MEMORY = 0.5, 0.02, 2.0
 
 
 def problem(train, test):
@@ -48,9 +48,17 @@ def measure(train, test):
     from widthwise.training.neurons import scalable_law
 
     given = problem(train, test)
-    law = scalable_law(*given, [TIME], key=jax.random.key(0), tolerance=TOLERANCE)
+    seen = []
+
+    def progress(done, expected):
+        seen.append((time.perf_counter(), done))
+
+    law = scalable_law(
+        *given, [TIME], key=jax.random.key(0), tolerance=TOLERANCE, progress=progress
+    )
     seconds = time.perf_counter() - start
     size, error = (float(np.sqrt((v[2] ** 2).mean())) for v in (law.mean, law.mean_error))
+    (first, few), (last, all_) = seen[0], seen[-1]
     return {
         "seconds": seconds,
         "gigabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
@@ -59,68 +67,78 @@ def measure(train, test):
         "neurons": law.neurons,
         "cubic": law.cubic,
         "disagreement": law.disagreement,
-        "deviation": float(np.sqrt(np.trace(law.covariance[0, 0]) / len(law.mean[0, 0]))),
+        "per_neuron": (last - first) / (all_ - few) if all_ > few else None,
     }
 
 
-def trained(train, members=64):
-    """Seconds per trained network of width 512."""
+def against(train, depth):
+    """The law against trained networks: three points, or diabetes data."""
     import jax
+
+    jax.config.update("jax_enable_x64", True)
+    from _against_networks import compare
 
     import widthwise as ww
 
-    net, x, y, _ = problem(train, 0)
-
-    def run(key):
-        found = ww.simulate(net, WIDTH, x, y, None, [TIME], members, key, tolerance=1e-4)
-        return jax.block_until_ready(found.outputs)
-
-    run(jax.random.key(0))
-    start = time.perf_counter()
-    run(jax.random.key(1))
-    return {"seconds": (time.perf_counter() - start) / members}
+    if train == 3:
+        net = ww.MLP(depth, "tanh", (1.5,) * depth + (1.0,), (0.5,) * depth + (0.0,))
+        x, y, test = [[-1.0], [0.3], [1.2]], [1.0, -1.0, 0.5], [[-0.4], [2.0]]
+        return compare(net, x, y, test, TIME)
+    return compare(*problem(train, 0), TIME, engine="neurons", tolerance=TOLERANCE)
 
 
 def _apart(what, *numbers):
+    """One measurement in a process of its own."""
     command = [sys.executable, __file__, what, *map(str, numbers)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def rows():
-    """Every row measured, as (train, test, what was measured)."""
+def exponent(points, values):
+    """The slope of log values in log points, and the largest relative misfit of the power law."""
+    import numpy as np
+
+    p, v = np.log(points), np.log(values)
+    line = np.polyfit(p, v, 1)
+    return line[0], np.abs(np.expm1(v - np.polyval(line, p))).max()
+
+
+def laws():
+    """Print every row, and the fit of the cost."""
+    found = {}
     for train, test in ROWS:
-        yield train, test, _apart("law", train, test)
+        row = found[train, test] = _apart("law", train, test)
+        goal = f" (goal {GOALS[train, test]})" if (train, test) in GOALS else ""
+        print(
+            f"m = {train} + {test} test: {row['seconds']:6.1f} s{goal}, "
+            f"{row['gigabytes']:.2f} GB (goal {MEMORY:g}), standard error "
+            f"{row['error'] / row['size']:.1%} of {row['size']:.3g}, {row['neurons']} neurons, "
+            f"cubic term {row['cubic']}, two forms differ by {row['disagreement']:.2f} standard "
+            "errors",
+            flush=True,
+        )
+    alone = {train: row for (train, test), row in found.items() if not test}
+    if len(alone) < 2:
+        return
+    for what, name in (("seconds", "seconds at 2 %"), ("per_neuron", "seconds per neuron")):
+        rows = {m: row[what] for m, row in alone.items() if row[what]}
+        if len(rows) > 1:
+            power, misfit = exponent(list(rows), list(rows.values()))
+            values = ", ".join(f"{v:.3g} at m = {m}" for m, v in rows.items())
+            print(f"{name} grow like m^{power:.2f} (within {misfit:.0%}): {values}", flush=True)
 
 
 def report() -> None:
     """Print the section."""
-    from math import log
+    from training_sections._against_networks import line
 
-    found = {}
-    for train, test, row in rows():
-        found[train, test] = row
-        print(
-            f"m = {train} + {test} test: {row['seconds']:6.1f} s (goal {GOALS[train, test]}), "
-            f"{row['gigabytes']:.2f} GB (goal 2), standard error {row['error'] / row['size']:.1%} "
-            f"of {row['size']:.3g}, {row['neurons']} neurons, cubic term {row['cubic']}, two forms "
-            f"differ by {row['disagreement']:.2f} standard errors",
-            flush=True,
-        )
-    small, large = found[60, 0], found[300, 0]
-    exponent = log(large["seconds"] / small["seconds"]) / log(300 / 60)
-    print(f"seconds grow like m^{exponent:.1f} from m = 60 to 300, at 2 % of another coefficient")
-    one = _apart("trained", 60)["seconds"]
-    members = (WIDTH * small["deviation"] / small["error"]) ** 2
-    print(
-        f"Monte Carlo of the same error at m = 60, n = {WIDTH}: {members:.1e} networks, "
-        f"{members * one:.1e} s; ratio {members * one / small['seconds']:.0f}"
-    )
+    laws()
+    first = ROWS[0][0]
+    cases = [("m = 3, depth 1", 3, 1), ("m = 3, depth 2", 3, 2), (f"m = {first}", first, 1)]
+    for name, train, depth in cases:
+        print(line(name, _apart("against", train, depth)), flush=True)
 
 
-if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        work = {"law": measure, "trained": trained}[sys.argv[1]]
-        print(json.dumps(work(*map(int, sys.argv[2:]))))
-    else:
-        report()
+if __name__ == "__main__":  # one measurement, as _apart asks for it
+    work = {"law": measure, "against": against}[sys.argv[1]]
+    print(json.dumps(work(*map(int, sys.argv[2:]))))

@@ -39,22 +39,27 @@ class MeanField(eqx.Module):
         return root, root[:, None]
 
 
-def mean_field(phi, law, n, *, neurons=40, noise=1.7):
-    """The function and its parameters at initialization; without noise, μ itself."""
-    rng = np.random.default_rng(6)
-    u = rng.standard_normal((neurons, 2))
+def mean_field(phi, law, n, *, neurons=40, seed=0, size=3.0):
+    """The function and its parameters at initialization; of size 0, μ itself.
+
+    ν has density q in μ, drawn from the seed and then standardized: μ(q) = 0, so that the perturbed
+    measure is a probability, and μ(q²) = size². Much smaller, what does not depend on ν takes over
+    in high orders: there the coefficient of n^{−3/2} is proportional to ν, that of n^{−2} is not.
+    """
+    u = np.random.default_rng(6).standard_normal((neurons, 2))
     values, probabilities = RULES[law]
     a, u = np.repeat(values, neurons), np.tile(u, (len(values), 1))
     mu = np.repeat(probabilities, neurons) / neurons
-    nu = rng.uniform(-noise, noise, len(mu))
-    nu -= mu @ nu  # the perturbed measure is a probability
+    nu = np.random.default_rng(seed).standard_normal(len(mu))
+    nu -= mu @ nu
+    nu *= size / np.sqrt(mu @ nu**2)
     net = MeanField(phi, jnp.asarray(float(n)), jnp.asarray(mu * (1 + nu / np.sqrt(n))))
     return net, (jnp.asarray(a) * net.roots[0], jnp.asarray(u) * net.roots[1])
 
 
 def limit_ntk(phi, law):
     """Θ_∞ = μ(κ) between all points and the train points."""
-    net, parameters = mean_field(phi, law, 1, noise=0.0)
+    net, parameters = mean_field(phi, law, 1, size=0.0)
     rows = jax.jit(jax.jacrev(lambda p: net(p, jnp.asarray(ALL))))(parameters)
     J = np.concatenate([np.asarray(leaf).reshape(len(ALL), -1) for leaf in rows], 1)
     return J @ J[: len(X)].T
@@ -63,6 +68,12 @@ def limit_ntk(phi, law):
 def slopes(widths, errors):
     """Between consecutive widths."""
     return np.diff(np.log(errors)) / np.diff(np.log(widths))
+
+
+def limiting_slope(widths, errors):
+    """As n → ∞: local slopes are s + c n^{−1/2} + O(1/n), and widths a factor 4 apart halve c's."""
+    local = slopes(widths, errors)
+    return 2 * local[-1] - local[-2]
 
 
 @eqx.filter_jit

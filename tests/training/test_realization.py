@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import widthwise as ww
-from training.mean_field import X_TEST, X, Y, limit_ntk, mean_field, slopes, trained
+from training.mean_field import X_TEST, X, Y, limit_ntk, limiting_slope, mean_field, trained
 from widthwise.finite.dynamics import FixedSteps
 from widthwise.model.architecture import Layer
 from widthwise.training.dynamics import GradientFlow
@@ -46,10 +46,15 @@ def test_four_neurons_really_trained():
     assert np.asarray(outputs) == pytest.approx(np.array([early, late]), abs=1e-8)
 
 
-def deviations(activation, law, n):
+def size(array, axes=None):
+    """The root mean square: where the largest entry is reached may change with n."""
+    return np.sqrt(np.mean(np.square(array), axes))
+
+
+def deviations(activation, law, n, seed):
     """Errors of every prediction at t = 2, of one mean-field network."""
     phi = ACTIVATIONS[activation]
-    net, parameters = mean_field(phi, law, n)
+    net, parameters = mean_field(phi, law, n, seed=seed)
     network = realize(network_task(net, parameters, X, Y, X_TEST))
     exact, end = trained(net, parameters, FixedSteps.flow(np.array([2.0]), 0.01))
     end = jax.tree.map(lambda leaf: leaf[0], end)
@@ -60,11 +65,11 @@ def deviations(activation, law, n):
     drift = kernel_drift(network, flow, symmetric=symmetric)[0]
     moved = np.sqrt(sum(jnp.sum((p - q) ** 2) for p, q in zip(end, parameters, strict=True)))
     return {
-        "limit": np.abs(about_limit - exact).max((1, 2)),
-        "frozen": np.abs(frozen - exact).max((1, 2)),
-        "ntk": np.abs(network.ntk - limit).max(),
-        "drift": np.abs(after - network.ntk).max(),
-        "drift error": np.abs(after - network.ntk - drift).max(),
+        "limit": size(about_limit - exact, (1, 2)),
+        "frozen": size(frozen - exact, (1, 2)),
+        "ntk": size(network.ntk - limit),
+        "drift": size(after - network.ntk),
+        "drift error": size(after - network.ntk - drift),
         "movement error": abs(movement(network, flow)[0] - moved),
     }
 
@@ -89,21 +94,22 @@ SLOPES = {
 }
 
 
-def check_slopes(activation, law, widths):
-    found = [deviations(activation, law, n) for n in widths]
+def check_slopes(activation, law, widths, seed):
+    found = [deviations(activation, law, n, seed) for n in widths]
     for name, expected in SLOPES[law].items():
         errors = np.array([np.atleast_1d(f[name]) for f in found])
         for k, slope in enumerate(np.atleast_1d(expected)):
             clear = errors[:, k] > 1e-11  # above rounding
-            local = slopes(np.asarray(widths)[clear], errors[clear, k])
-            assert local[-1] == pytest.approx(slope, abs=0.03), (name, k)
+            limit = limiting_slope(np.asarray(widths)[clear], errors[clear, k])
+            assert limit == pytest.approx(slope, abs=0.03), (name, k)
 
 
 def test_errors_fall_with_their_powers_of_the_width():
-    check_slopes("softplus", "skewed", 4.0 ** np.array([7, 9]))
+    check_slopes("softplus", "skewed", 4.0 ** np.array([6, 7, 8]), 0)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize(("activation", "law"), CASES)
-def test_errors_fall_from_256_to_a_million(activation, law):
-    check_slopes(activation, law, 4.0 ** np.arange(4, 11))
+def test_errors_fall_from_256_to_a_million(activation, law, seed):
+    check_slopes(activation, law, 4.0 ** np.arange(4, 11), seed)

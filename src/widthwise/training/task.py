@@ -20,6 +20,9 @@ from widthwise._vocabulary import ArrayLike
 from widthwise.finite.ntk.function import Function, examples
 from widthwise.finite.ntk.perceptron import Perceptron, network_of, subject_of, width_of
 from widthwise.model.architecture import MLP
+from widthwise.training.smoothness import WHY, kinked
+
+_LINES = 4  # on which kinks of an unknown function are looked for
 
 
 class NetworkTask(NamedTuple):
@@ -32,6 +35,9 @@ class NetworkTask(NamedTuple):
         x: all points, train first.
         y: labels (train, outputs).
         net, width: the perceptron, if it is one.
+        kinks: why derivatives of the tangent kernel do not describe this network, if they do not.
+            Those of an :class:`~widthwise.MLP` are declared; other functions are looked at along
+            lines (:mod:`.smoothness`).
     """
 
     function: Function
@@ -41,6 +47,7 @@ class NetworkTask(NamedTuple):
     y: Float[np.ndarray, "train outputs"]
     net: MLP | None
     width: int | None
+    kinks: str | None = None
 
     @property
     def rows(self) -> tuple[int, int]:
@@ -56,17 +63,6 @@ class NetworkTask(NamedTuple):
     def at(self, trained: PyTree) -> "NetworkTask":
         """The same network with other parameters u."""
         return self._replace(trained=trained)
-
-    @property
-    def kinks(self) -> str | None:
-        """Why derivatives of the tangent kernel do not describe this network, if they do not."""
-        if self.net is None or not self.net.activation.kinks:
-            return None
-        return (
-            f"activation {self.net.activation.name!r} has kinks at {self.net.activation.kinks}: "
-            "O3 and O4 are derivatives almost everywhere and miss what happens when a "
-            "preactivation crosses a kink"
-        )
 
     def given(self, trained: PyTree) -> PyTree:
         """θ, as the network's ``apply`` takes it, of u (or a stack of them)."""
@@ -125,4 +121,17 @@ def network_task(
             f"{len(everything)} points"
         )
     y = checks.targets(y_train, len(x), shape[1], "y_train")
-    return NetworkTask(subject.function, subject.trained, scales, everything, y, known, n)
+    given = subject.function, subject.trained
+    return NetworkTask(*given, scales, everything, y, known, n, _kinks(known, *given, everything))
+
+
+def _kinks(net: MLP | None, function: Function, trained: PyTree, x: np.ndarray) -> str | None:
+    if net is None:
+        seen = kinked(function, trained, jnp.asarray(x), jax.random.key(0), _LINES)
+        return f"this function is not smooth: {WHY}" if seen else None
+    if not net.activation.kinks:
+        return None
+    return (
+        f"activation {net.activation.name!r} has kinks at {net.activation.kinks}: O3 and O4 are "
+        "derivatives almost everywhere and miss what happens when a preactivation crosses a kink"
+    )

@@ -17,7 +17,8 @@ networks.
 Not for skewed laws, whose corrections start at n^{-1/2}: a mean of O_3 seen not to vanish is
 refused, while skewed weights between hidden layers under a symmetric readout leave it at 0 and are
 not noticed. Nor for kinks: O_3 and O_4 are then derivatives almost everywhere that miss the
-crossings of kinks. Outputs must average to 0 at initialization: another mean, if seen, is refused.
+crossings of kinks, and a network seen to have some is refused. Outputs must average to 0 at
+initialization: another mean, if seen, is refused.
 """
 
 from collections.abc import Callable, Sequence
@@ -34,12 +35,13 @@ from widthwise import _checks as checks
 from widthwise._vocabulary import ArrayLike
 from widthwise.finite.ntk.function import examples
 from widthwise.training.blocks.value import Blocks, Name
+from widthwise.training.smoothness import WHY, kinked
 
 GROUPS = 8
 _NUMBERS_AT_ONCE = 2e7
-_SEEN = (
-    6.0  # standard errors from 0; eight groups leave one in 2000 single entries beyond by chance
-)
+_LINES = 24  # on which kinks are looked for; narrow networks have few
+_COPIES = 6  # of the second directional derivatives of the Jacobian, in the compiled program
+_SEEN = 6.0  # standard errors from 0: one in 2000 single entries, of eight groups, by chance
 
 Apply = Callable[[PyTree, jax.Array], jax.Array]
 Init = Callable[[jax.Array, int], PyTree]
@@ -88,8 +90,9 @@ def measured_blocks(
         :class:`Blocks` with standard errors and replicates.
 
     Raises:
-        ValueError: for bad shapes, widths that are not two, too few members, statistics that are
-            not finite, or a mean output or mean O_3 that is seen not to vanish.
+        ValueError: for bad shapes, widths that are not two, too few members, a network that is
+            seen to have kinks, statistics that are not finite, or a mean output or mean O_3 that is
+            seen not to vanish.
 
     Example:
         >>> import jax; jax.config.update("jax_enable_x64", True)
@@ -115,6 +118,12 @@ def measured_blocks(
     columns = rows if train is None else checks.positive_integer(train, "train") * outputs
     if columns > rows:
         raise ValueError(f"train must be at most the number of points {len(points)}, got {train}")
+    start = init(jax.random.fold_in(key, 0), sizes[0])
+    if kinked(apply, start, points, jax.random.fold_in(key, 1), _LINES):
+        raise ValueError(
+            f"apply cannot be measured: {WHY}; take smooth activations, and means instead of "
+            "maxima, or train an ensemble of the networks themselves"
+        )
     given = None if kernels is None else (_kernel(kernels[0], rows), _kernel(kernels[1], rows))
     groups = [
         [
@@ -192,7 +201,7 @@ def _means(
     parameters = jax.eval_shape(lambda k: init(k, width), key)
     size = sum(leaf.size for leaf in jax.tree.leaves(parameters))
     rows = jax.eval_shape(apply, parameters, x).size
-    each = columns**2 * (columns + rows) * rows + columns * columns * size
+    each = _COPIES * (1 + columns) ** 2 * rows * (size + columns + rows)
     batch = int(np.clip(_NUMBERS_AT_ONCE / each, 1, count))
     batch = max(b for b in range(1, batch + 1) if count % b == 0)
     sums = _sums(apply, init, width, x, columns, batch, jax.random.split(key, count))

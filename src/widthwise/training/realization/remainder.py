@@ -8,8 +8,11 @@ less their Taylor polynomial of degree k along δ₁,
 are one of the terms of order k + 1 in the deviation, which a prediction through order k leaves out:
 they have the same power of n. The other terms come from δ₂, δ₃, …; in networks where all are known
 the whole is two to four times as large, so three times this term is reported. Degree 1 needs no
-second derivative and holds for activations with kinks too. At the end of training, t = ∞, the train
-modes are learnt and nothing is left out along them.
+second derivative and holds for activations with kinks too.
+
+What is left out of a train mode is learnt in its turn, as the flow about Θ_n(0) answers a forcing
+that has ended: it falls like e^{−τ} times a polynomial in τ = λ_min t, here Σ_{k<5} τ^k/k!. At the
+end of training nothing is left out along the train modes.
 """
 
 import equinox as eqx
@@ -41,8 +44,10 @@ def remainder(
         for alpha in (pull @ Q.T).reshape(-1, *task.y.shape)
     ]
     left_out = _OTHERS * np.stack([np.asarray(value).ravel() for value in found])
-    ended, train = np.isinf(np.atleast_1d(dynamics.moments)), len(Q)
-    left_out[ended, :train] = _unlearnt(left_out[ended, :train], Q)
+    rows = left_out[:, : len(Q)]
+    rest = _unlearnt(rows, Q)
+    still = _still_there(dynamics, values)[:, None]
+    left_out[:, : len(Q)] = np.where(still < 1, rest + still * (rows - rest), rows)
     return left_out
 
 
@@ -50,6 +55,17 @@ def _unlearnt(rows: np.ndarray, Q: np.ndarray) -> np.ndarray:
     """What train rows have outside the train modes, rounding errors removed."""
     rest = rows - rows @ Q @ Q.T
     return np.where(np.abs(rest) > 1e-12 * np.abs(rows).max(1, keepdims=True), rest, 0.0)
+
+
+def _still_there(dynamics: Dynamics, values: np.ndarray) -> Float[np.ndarray, " times"]:
+    """The part of what was left out of the train modes that is not learnt yet."""
+    if not values.size:
+        return np.ones(np.size(dynamics.moments))
+    slowest = np.atleast_1d(np.abs(dynamics.divided_differences(values[:, None])).max(-1))
+    with np.errstate(divide="ignore"):
+        tau = -np.log(np.minimum(slowest, 1.0))
+    polynomial = 1 + tau + tau**2 / 2 + tau**3 / 6 + tau**4 / 24
+    return np.where(slowest > 0, slowest * polynomial, 0.0)
 
 
 @eqx.filter_jit

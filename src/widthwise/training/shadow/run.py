@@ -20,6 +20,7 @@ from widthwise.training.task import NetworkTask, network_task
 
 _MOST_HALVINGS = 12
 _POWER_ITERATIONS = 30
+_MOST_STEPS = 10**5
 _LARGE = 2**22  # parameters; twelve stages of three vectors of this size are a gigabyte
 
 
@@ -55,8 +56,8 @@ def shadow_training(
         :class:`ShadowTraining`.
 
     Raises:
-        ValueError: for bad shapes or ranges, an activation with kinks, an unstable η, or a flow too
-            stiff for the tolerance.
+        ValueError: for bad shapes or ranges, a network with kinks, an unstable η, times that take
+            too many steps, or a flow too stiff for the tolerance.
 
     Source: expand gradient flow in the deviation from the linearized network of Lee et al.,
     NeurIPS 2019.
@@ -146,6 +147,13 @@ def _flow(
     size = sum(leaf.size for leaf in jax.tree.leaves(hierarchy.base))
     scheme = "dormand_prince_8" if size < _LARGE else "kutta_4"
     step = first_step(scheme) / max(largest, 1e-12)
+    if moments[-1] > _MOST_STEPS * step:
+        raise ValueError(
+            f"shadow training to t = {moments[-1]:g} takes {moments[-1] / step:.1g} steps of "
+            f"{step:.2g}, since the tangent kernel has an eigenvalue {largest:.3g}; ask for times "
+            f"below {_MOST_STEPS * step:.2g}, or for few points predict(..., engine='tensors'), "
+            "which knows all times in closed form"
+        )
     coarse = _follow(hierarchy, FixedSteps.flow(moments, step, scheme))
     error = np.inf
     for _ in range(_MOST_HALVINGS):

@@ -103,8 +103,8 @@ def require(net: MLP) -> None:
         raise ValueError(
             f"the statistics of O_3 and O_4 need three derivatives of the activation, and "
             f"{net.activation.name} has kinks at {net.activation.kinks}: its kernel's response to "
-            "training is not described by derivatives at initialization; use blocks measured on "
-            "trained ensembles, or a smooth activation such as 'gelu' or 'softplus'"
+            "training is not described by derivatives at initialization; take a smooth activation "
+            "such as 'gelu' or 'softplus', or simulate"
         )
     if net.bias_scaling == "constant" and not has_gaussian_bias(net, net.depth):
         raise ValueError(
