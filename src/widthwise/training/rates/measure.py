@@ -71,7 +71,7 @@ def ntk_rates(
             f"widths={list(widths)} and members={members}"
         )
     flow = linear_flow(net, x, y, x_test)
-    moments = _moments(flow) if times is None else np.atleast_1d(checks.times(times))
+    moments = _moments(flow) if times is None else checks.some_times(times)
     allowed = (1e-5 if net.activation.kinks else 1e-8) if tolerance is None else tolerance
     runs = simulate_widths(
         net,
