@@ -103,3 +103,10 @@ def dynamics_of(times: ArrayLike | None, steps: ArrayLike | None, step: float | 
         "give either times (gradient flow) or both steps and step (gradient descent); got "
         f"times={times!r}, steps={steps!r}, step={step!r}"
     )
+
+
+def replace_moments(dynamics: Dynamics, moments: ArrayLike) -> Dynamics:
+    """The same clock at other moments."""
+    if isinstance(dynamics, GradientDescent):
+        return GradientDescent(moments, dynamics.step)
+    return GradientFlow(moments)

@@ -30,7 +30,7 @@ def initial_blocks(
     Raises:
         ValueError: where no engine is available, with the reason.
     """
-    engine = one_hidden_blocks if net.depth == 1 else deep_blocks
+    engine = one_hidden_blocks if _one_hidden(net) else deep_blocks
     return engine(net, x, train, key=key, samples=samples)
 
 
@@ -41,4 +41,9 @@ def require_network_of_blocks(net: MLP, points: int) -> None:
         net: the architecture.
         points: train and test points together.
     """
-    (require_one_hidden if net.depth == 1 else require_deep)(net, points)
+    (require_one_hidden if _one_hidden(net) else require_deep)(net, points)
+
+
+def _one_hidden(net: MLP) -> bool:
+    """Whether blocks are cumulants of one neuron: the standard parametrization has other rates."""
+    return net.depth == 1 and net.parametrization == "ntk"

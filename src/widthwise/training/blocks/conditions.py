@@ -20,8 +20,8 @@ def require_conditions(net: MLP) -> None:
         )
     if net.parametrization != "ntk":
         raise ValueError(
-            "the training law needs parametrization='ntk', got 'standard': at its fixed learning "
-            "rates only the readout trains in the limit; use the NTK parametrization, or simulate"
+            "blocks are cumulants of one neuron in parametrization='ntk', got 'standard', in which "
+            "only the readout trains in the limit; initial_blocks takes the recursion for it"
         )
     bias = net.bias_law[-1]
     if net.has_bias(net.depth) and net.bias_scaling == "constant" and bias != Gaussian():

@@ -10,7 +10,8 @@ with the fan-in adds it to their corrections of order 1/n.
 
 Not available, and refused with the reason (:mod:`widthwise.training.blocks.conditions`): kinked
 activations, whose O₃ and O₄ do not describe how they train; non-Gaussian output biases, whose limit
-is not Gaussian; the standard parametrization, where only the readout trains in the limit.
+is not Gaussian; the standard parametrization, where only the readout trains in the limit, and whose
+blocks the recursion of :mod:`widthwise.training.blocks.deep` has.
 """
 
 import jax

@@ -41,8 +41,7 @@ def training_law(
     (:class:`widthwise.training.blocks.Blocks`) are computed once and serve all times and widths.
 
     Args:
-        net: the architecture, of any depth, with a smooth activation; NTK parametrization if it has
-            one hidden layer.
+        net: the architecture, of any depth and in either parametrization, with a smooth activation.
         x_train: train points (train, inputs).
         y_train: labels (train, outputs), or (train,) for one output.
         x_test: test points (test, inputs), or ``None``.
@@ -60,11 +59,10 @@ def training_law(
         the covariance.
 
     Raises:
-        ValueError: for bad shapes or values; a kinked activation, a non-Gaussian output bias, a law
-            without fourth moments (eighth of φ(z), where neurons are sampled), the standard
-            parametrization of one hidden layer; no times, or ``samples`` for the engine that takes
-            none; more points than the engine takes: 44 for the dense one, which several outputs and
-            infinite times need.
+        ValueError: for bad shapes or values; no times; ``samples`` for the engine that takes none;
+            a kinked activation, a non-Gaussian output bias, a law without fourth moments (eighth of
+            φ(z), where neurons are sampled); more points than the engine takes: 44 for the dense
+            one, which several outputs and infinite times need.
 
     Source:
         Delta method for the flow of the empirical measure of neurons; for the hierarchy of kernels,

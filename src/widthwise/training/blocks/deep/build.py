@@ -94,7 +94,8 @@ def deep_blocks(
             layer.forget(replicate)
     K, theta = (np.kron(kernel, np.eye(net.outputs)) for kernel in (nngp[-1], ntk[-1]))
     random = ", random points" if any(layer.rules.random for layer in moments) else ""
-    engine = f"{net.depth} hidden layers: recursion over pair kernels{random}"
+    layered = "one hidden layer" if net.depth == 1 else f"{net.depth} hidden layers"
+    engine = f"{layered}: recursion over pair kernels{random}"
 
     def blocks(values: dict[Name, np.ndarray], **known) -> Blocks:
         known |= {"engine": engine, "outputs": net.outputs, "ratio": min(net.ratios)}
