@@ -163,3 +163,11 @@ def times(t: ArrayLike, name: str = "times") -> np.ndarray:
             f"{name} must be a number of at least 0 or a list of them (inf is allowed), got {t!r}"
         )
     return array
+
+
+def some_times(t: ArrayLike, name: str = "times") -> np.ndarray:
+    """One or more times as a list, checked like :func:`times`."""
+    array = np.atleast_1d(times(t, name))
+    if not array.size:
+        raise ValueError(f"{name} must hold at least one time, got {t!r}")
+    return array

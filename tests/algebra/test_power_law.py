@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from widthwise.algebra import power_law
 from widthwise.algebra.power_law import fit_slope
 
 WIDTHS = np.array([32.0, 64.0, 128.0, 256.0, 512.0, 1024.0])
@@ -40,3 +41,11 @@ def test_two_widths_are_a_straight_line():
     fit = fit_slope(np.array([10.0, 1000.0]), np.array([1.0, 0.01]), np.array([1e-3, 1e-5]), -1.0)
     assert fit.value == pytest.approx(-1.0)
     assert fit.degrees == 1
+
+
+def test_a_fit_that_does_not_converge_gives_no_slope(monkeypatch):
+    """Too few evaluations stand for values that send the fit to infinity."""
+    values, errors = noisy(-0.5, 9.0, 0.02, 0)
+    assert fit_slope(WIDTHS, values, errors, -0.5) is not None
+    monkeypatch.setattr(power_law, "_EVALUATIONS", 3)
+    assert fit_slope(WIDTHS, values, errors, -0.5) is None

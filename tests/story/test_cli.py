@@ -429,3 +429,15 @@ for name, members in (("experiments.compare", {{"compare": compare}}),
     assert process.returncode == 130
     assert err == "widthwise: interrupted; no report was written\n"
     assert not (tmp_path / "widthwise-demo").exists()
+
+
+@pytest.mark.parametrize("kind", [np.linalg.LinAlgError, ValueError])
+def test_a_law_that_fails_to_compute_is_no_bad_input(folder, tmp_path, capsys, monkeypatch, kind):
+    def fail(*arguments, **options):
+        raise kind("eigenvalues did not converge")
+
+    file = tmp_path / "law.toml"
+    file.write_text(LAW)
+    monkeypatch.setattr("widthwise.training.law.training_law", fail)
+    assert cli.main(["law", str(file)]) == 1
+    assert "the computation failed" in capsys.readouterr().err

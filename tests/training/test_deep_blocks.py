@@ -291,6 +291,11 @@ def test_one_point_at_the_origin():
         (ww.MLP(2, lambda z: np.pi * jnp.maximum(z, 0.0) ** 2), X, "one of them jumps"),
         (ww.MLP(2, "tanh", bias_std=0.1, bias_law="uniform"), X, "output bias has the law uniform"),
         (ww.MLP(2, "tanh", weight_law=ww.laws.StudentT(3.5)), X, "four moments"),
+        (
+            ww.MLP(2, "softplus", weight_law=(ww.laws.StudentT(6), "gaussian", "gaussian")),
+            np.ones((1, 6)),
+            "no standard error",
+        ),
         (ww.MLP(2, "tanh", outputs=20), X, "make 80 rows"),
         (ww.MLP(2, "tanh"), X[0], "shape"),
     ],

@@ -15,6 +15,7 @@ SKEWED = ww.laws.Gamma(9.0)
 TANH = ww.MLP(2, "tanh", (1.3, 1.3, 1.0), (0.4, 0.3, 0.0))
 SOFTPLUS = ww.MLP(2, "softplus", (1.1, 1.0, 1.0), (0.4, 0.2, 0.0), ("gaussian", SKEWED, SKEWED))
 STANDARD = ww.MLP(2, "erf", 1.3, (0.4, 0.3, 0.0), ratios=(1.5, 1.0), parametrization="standard")
+ONE_STANDARD = ww.MLP(1, "tanh", 1.3, (0.4, 0.0), parametrization="standard")
 
 
 def test_at_time_zero_it_is_the_law_at_initialization():
@@ -60,6 +61,7 @@ def test_skewed_hidden_weights_under_a_symmetric_readout_shift_the_limit_kernels
     [
         (TANH, (32, 64, 128), (40_000, 30_000, 12_000)),
         (STANDARD, (32, 64, 128), (20_000, 15_000, 6_000)),
+        (ONE_STANDARD, (32, 64, 128), (20_000, 15_000, 6_000)),
         (SOFTPLUS, (32, 64, 128), (12_000, 9_000, 4_000)),
     ],
 )

@@ -5,7 +5,11 @@ import numpy as np
 import pytest
 
 import widthwise as ww
+from widthwise.training.blocks import initial_blocks
+from widthwise.training.dynamics import GradientFlow
 from widthwise.training.first_order import first_order_mean_square
+from widthwise.training.law.engine import Engine
+from widthwise.training.solution_map import SolutionMap
 
 X, Y = np.array([[-1.0], [0.3], [1.2]]), np.array([1.0, -1.0, 0.5])
 X_TEST = np.array([[-0.4], [2.0]])
@@ -53,3 +57,18 @@ def test_what_it_does_not_cover_is_refused():
     flow = ww.linear_flow(net, X, Y)
     with pytest.raises(ValueError, match="symmetric readout law"):
         first_order_mean_square(net, flow, X, TIMES, key=jax.random.key(0))
+
+
+def test_it_is_the_first_order_variance_of_the_law():
+    """The law has it from tensors, without sampling neurons, but not for activations with kinks."""
+    net = ww.MLP(1, "softplus", (1.5, 1.0), (0.5, 0.4), weight_law=("gaussian", "uniform"))
+    points = np.concatenate([X[:2], X_TEST[:1]])
+    flow = ww.linear_flow(net, X[:2], Y[:2], X_TEST[:1])
+    blocks = initial_blocks(net, points, 2)
+    solution = SolutionMap(blocks.ntk[:, :2], Y[:2])
+    exact = Engine(solution, blocks, GradientFlow(TIMES), 2).first_order_variance()
+    found = first_order_mean_square(net, flow, points, TIMES, key=jax.random.key(1))
+    assert (np.abs(found.value - exact) < 4 * found.error + 1e-12).all()
+    fluctuation = np.einsum("ijij->", blocks.values["DD", 2])
+    assert abs(found.kernel - fluctuation) < 4 * found.kernel_error
+    assert (found.error[1:] < 0.05 * exact[1:].max(1, keepdims=True)).all()

@@ -132,7 +132,6 @@ def kinked(z):
     [
         ({"activation": "relu"}, "smooth activation, got relu with kinks"),
         ({"activation": kinked}, "seems to have a kink"),
-        ({"activation": "tanh", "parametrization": "standard"}, "got 'standard'"),
         ({"activation": "tanh", "bias_std": 0.3, "bias_law": "uniform"}, "law uniform makes"),
         ({"activation": "tanh", "weight_law": ww.laws.StudentT(3)}, "up to order"),
         (
@@ -164,3 +163,31 @@ def test_blocks_check_their_shapes():
         Blocks(K, K, {("DF", 1): np.zeros((2, 2, 2))}, train=1)
     with pytest.raises(ValueError, match=r"got \('FD', 1\)"):
         Blocks(K, K, {("FD", 1): np.zeros((2, 2, 2))})
+
+
+def test_of_the_standard_parametrization_only_the_readout_trains_to_leading_order():
+    """κ = φφ' + a² φ'φ' (x·x' + 1)/n in the units of the readout, by a trapezoid rule in (w, b)."""
+    net = ww.MLP(1, "tanh", (1.2, 0.8), (0.5, 0.0), ratios=(2.0,), parametrization="standard")
+    x = X[:, :1]
+    found = initial_blocks(net, x, TRAIN)
+    s = np.arange(-7, 7.01, 0.1)
+    weight = np.exp(-(s[:, None] ** 2 + s**2) / 2)
+    weight /= weight.sum()
+    z = 1.2 * s[:, None, None] * x[:, 0] + 0.5 * s[None, :, None]
+    h, g = np.tanh(z), 1 / np.cosh(z) ** 2
+
+    def mean(*factors):
+        names = "abxy"[: len(factors)]
+        spec = ",".join(["uv", *(f"uv{c}" for c in names)]) + "->" + names
+        return np.einsum(spec, weight, *factors, optimize=True)
+
+    pair, slopes, four = mean(h, h), mean(g, g), mean(h, h, h, h)
+    s2 = 0.8**2
+    assert found.nngp == pytest.approx(s2 * pair, abs=1e-9)
+    scale = found.ntk[0, 0] / pair[0, 0]  # the readout's learning rate at n = ∞
+    assert found.ntk == pytest.approx(scale * pair, abs=1e-9)
+    DD = scale**2 * (four - np.multiply.outer(pair, pair))[:, :TRAIN, :, :TRAIN] / 2
+    assert found.values["DD", 2] == pytest.approx(DD, abs=1e-8)
+    inner = (x @ x.T + 1)[:, :TRAIN]
+    assert found.values["D", 2] == pytest.approx(s2 * slopes[:, :TRAIN] * inner, abs=1e-8)
+    assert not {("U", 2), ("TF", 2)} & set(found.values)

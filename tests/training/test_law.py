@@ -363,3 +363,11 @@ def test_reliability_counts_neurons():
     expected, found = one.reliability(128), wide.reliability(64)
     for name in ("ratio", "kernel_change", "displacement"):
         assert getattr(found, name) == pytest.approx(getattr(expected, name), rel=1e-9), name
+
+
+def test_no_times_and_samples_of_the_other_engine_are_refused():
+    net = ww.MLP(1, "tanh")
+    with pytest.raises(ValueError, match=r"at least one time, got \[\]"):
+        training_law(net, X, Y, times=[])
+    with pytest.raises(ValueError, match=r"samples=512 counts random points of the dense engine"):
+        training_law(net, X, Y, times=[0.5], samples=512, engine="neurons")

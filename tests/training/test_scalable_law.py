@@ -143,7 +143,7 @@ def test_networks_without_this_law_are_refused(net, message):
     [
         ({"times": [1.0, np.inf]}, "not available at t = inf"),
         ({"times": [-1.0]}, "at least 0"),
-        ({"times": []}, "finite time"),
+        ({"times": []}, "at least one time"),
         ({"tolerance": 0.0}, "tolerance must be"),
         ({"replicates": 5}, "even number of at least 4, got 5"),
         ({"cubic": "none"}, "'auto', 'plain' or 'by_parts', got 'none'"),

@@ -8,7 +8,7 @@ import pytest
 
 from training.mean_field import RULES, X_TEST, X, Y, limit_ntk, mean_field, slopes, trained
 from widthwise.finite.dynamics import Descent, FixedSteps
-from widthwise.training.shadow import shadow_training
+from widthwise.training.shadow import run, shadow_training
 
 ACTIVATIONS = {"tanh": jnp.tanh, "erf": jax.scipy.special.erf, "softplus": jax.nn.softplus}
 ORDERS = {"symmetric": (-1.0, -1.0, -2.0), "skewed": (-0.5, -1.0, -1.5)}
@@ -90,3 +90,39 @@ def test_errors_of_a_convolutional_network_fall_with_their_powers_of_the_width()
     found = np.array([convolutional_errors(n) for n in widths])
     for k, slope in enumerate((-1.0, -2.0)):
         assert slopes(widths, found[:, k])[-1] == pytest.approx(slope, abs=0.03)
+
+
+def test_derivatives_that_are_not_finite_are_told_at_once(monkeypatch):
+    """|z|^{5/2} at z = 0: the third derivative is infinite, and no time step mends that."""
+
+    def apply(parameters, x):
+        return x @ parameters[0] + jnp.abs(x @ parameters[1]) ** 2.5
+
+    calls = []
+    follow = run._follow
+    monkeypatch.setattr(run, "_follow", lambda *a: calls.append(a) or follow(*a))
+    parameters = (jnp.ones((1, 1)), jnp.zeros((1, 1)))
+    with pytest.raises(ValueError, match="derivatives along training"):
+        shadow_training(apply, parameters, [[1.0]], [0.5], times=[1.0])
+    assert len(calls) == 1
+    infinite = (jnp.ones((1, 1)) * jnp.inf, jnp.ones((1, 1)))
+    with pytest.raises(ValueError, match="kernel of this network is not finite"):
+        shadow_training(lambda p, x: p[0] * (x @ p[1]), infinite, [[1.0]], [0.5], times=[1.0])
+
+
+@pytest.mark.parametrize("rows", [8, 40])
+def test_a_step_just_above_the_stable_ones_is_refused(rows):
+    """Linear features whose two largest eigenvalues differ by 1e-4: power iterations are slow."""
+    values = np.linspace(0.5, 0.9, rows)
+    values[:2] = 1.0, 1.0 - 1e-4
+    Q = np.linalg.qr(np.random.default_rng(0).standard_normal((rows, rows)))[0]
+    x = (Q * np.sqrt(values)) @ Q.T
+
+    def train(step):
+        return shadow_training(
+            lambda w, x: x @ w, jnp.zeros((rows, 1)), x, np.ones(rows), steps=[1], step=step
+        )
+
+    with pytest.raises(ValueError, match="unstable"):
+        train(2 * (1 + 1e-6))
+    assert train(2 * (1 - 1e-5)).coefficients.shape == (3, 1, rows, 1)

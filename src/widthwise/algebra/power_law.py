@@ -14,6 +14,7 @@ from scipy.optimize import OptimizeWarning, curve_fit
 from scipy.stats import chi2 as chi_squared
 
 _CORRECTED = 4  # widths from which the factor (1 + c n^{−q}) is fitted
+_EVALUATIONS = 2000  # of the model in one fit; data a power law fits take fewer than 100
 _UNLIKELY = 1e-3  # χ² of theory's power less likely than this is a disagreement
 
 
@@ -76,8 +77,10 @@ def fit_slope(
 
     extra = [0.0] if len(n) >= _CORRECTED else []
     line = np.polyfit(np.log(n), np.log(y), 1, w=1 / sigma)
-    fitted, covariance = _least_squares(model, n, y, sigma, [line[1], line[0], *extra])
-
+    found = _least_squares(model, n, y, sigma, [line[1], line[0], *extra])
+    if found is None:
+        return None
+    fitted, covariance = found
     error = float(np.sqrt(covariance[1, 1]))
     if not np.isfinite(error):
         return None
@@ -89,14 +92,20 @@ def fit_slope(
         return model(n, amplitude, theory, *correction)
 
     level = np.average(np.log(y) - theory * np.log(n), weights=sigma**-2)
-    held, _ = _least_squares(fixed, n, y, sigma, [level, *extra])
-    chi2 = float((((np.log(y) - fixed(n, *held)) / sigma) ** 2).sum())
+    held = _least_squares(fixed, n, y, sigma, [level, *extra])
+    if held is None:
+        return None
+    chi2 = float((((np.log(y) - fixed(n, *held[0])) / sigma) ** 2).sum())
     return Slope(float(fitted[1]), error, theory, chi2, degrees)
 
 
-def _least_squares(model, n, y, sigma, start) -> tuple[np.ndarray, np.ndarray]:
+def _least_squares(model, n, y, sigma, start) -> tuple[np.ndarray, np.ndarray] | None:
+    """Fitted parameters and their covariance, or ``None`` where no minimum is found."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", OptimizeWarning)  # an infinite covariance is looked for
-        return curve_fit(
-            model, n, np.log(y), p0=start, sigma=sigma, absolute_sigma=True, maxfev=20000
-        )
+        try:
+            return curve_fit(
+                model, n, np.log(y), p0=start, sigma=sigma, absolute_sigma=True, maxfev=_EVALUATIONS
+            )
+        except RuntimeError:
+            return None

@@ -117,16 +117,19 @@ def law(
     n = max(study.study.widths) if width is None else width
     if n < 1:
         raise BadInput(f"--width must be at least 1, got {width}")
-    from widthwise.show import trained_law
-    from widthwise.training.law import training_law
+    import numpy as np
 
-    net = study.network(outputs=dataset.outputs)
+    from widthwise.show import trained_law
+    from widthwise.training.law import require_law, training_law
+
+    net, times = study.network(outputs=dataset.outputs), np.asarray(study.study.times, dtype=float)
+    test = dataset.x_test
+    points = len(dataset.x_train) + (0 if test is None else len(test))
     try:
-        found = training_law(
-            net, dataset.x_train, dataset.y_train, dataset.x_test, study.study.times
-        )
+        require_law(net, points, times)
     except ValueError as error:
         raise BadInput(f"{spec}: {error}") from error
+    found = training_law(net, dataset.x_train, dataset.y_train, test, times)
     train = len(dataset.x_train)
     if json:
         result = {

@@ -7,6 +7,8 @@ import numpy as np
 from widthwise.show.verdict.wording import number
 from widthwise.training.law import TrainingLaw
 
+_MOST = 10  # rows of each set on a terminal
+
 
 def rows(law: TrainingLaw, width: int, train: int) -> list[dict]:
     """Mean and standard deviation of every output at every time, at infinite width and at n.
@@ -44,18 +46,24 @@ def rows(law: TrainingLaw, width: int, train: int) -> list[dict]:
 
 
 def lines(law: TrainingLaw, width: int, train: int) -> list[str]:
-    """The last time's rows as a table, and what to think of them."""
+    """The last time's rows as a table, of many only the first, and what to think of them."""
     last = float(law.times[-1])
     head = f"{'':<18}{'infinite width':>22}{f'width {width}':>22}"
     table = [f"Outputs at t = {number(last, 4)}: mean ± standard deviation over networks", "", head]
-    for row in rows(law, width, train):
-        if row["time"] == last:
+    final = [row for row in rows(law, width, train) if row["time"] == last]
+    for which in ("train", "test"):
+        some = [row for row in final if row["set"] == which]
+        shown = len(some) if len(some) <= _MOST + 1 else _MOST  # "1 more" takes a line as well
+        for row in some[:shown]:
             name = f"{row['set']} {row['point']}"
             name += f", output {row['output']}" if law.outputs > 1 else ""
             table.append(
                 f"{name:<18}{_cell(row['limit_mean'], row['limit_std']):>22}"
                 f"{_cell(row['mean'], row['std']):>22}"
             )
+        if shown < len(some):
+            what = "points" if law.outputs == 1 else "outputs of points"
+            table.append(f"… and {len(some) - shown} more {which} {what} (--json gives all)")
     return [*table, "", f"Reliability: {law.reliability(width).verdict}", f"Engine: {law.engine}"]
 
 

@@ -96,10 +96,17 @@ def dynamics_of(times: ArrayLike | None, steps: ArrayLike | None, step: float | 
         ValueError: unless exactly one of the two is given in full.
     """
     if times is not None and steps is None and step is None:
-        return GradientFlow(np.atleast_1d(checks.times(times)))
+        return GradientFlow(checks.some_times(times))
     if times is None and steps is not None and step is not None:
-        return GradientDescent(np.atleast_1d(checks.times(steps, "steps")), step)
+        return GradientDescent(checks.some_times(steps, "steps"), step)
     raise ValueError(
         "give either times (gradient flow) or both steps and step (gradient descent); got "
         f"times={times!r}, steps={steps!r}, step={step!r}"
     )
+
+
+def replace_moments(dynamics: Dynamics, moments: ArrayLike) -> Dynamics:
+    """The same clock at other moments."""
+    if isinstance(dynamics, GradientDescent):
+        return GradientDescent(moments, dynamics.step)
+    return GradientFlow(moments)

@@ -31,10 +31,12 @@ _BATCHES = 32
 
 
 class MeanSquare(NamedTuple):
-    """n · E (f^{(1)})² at every time and point, with its standard error, (times, points)."""
+    """n · E (f^{(1)})² at every time and point, and n · E ‖Δ‖², with standard errors."""
 
     value: Float[np.ndarray, "times points"]
     error: Float[np.ndarray, "times points"]
+    kernel: float
+    kernel_error: float
 
 
 def has_first_order(net: MLP) -> bool:
@@ -81,13 +83,16 @@ def first_order_mean_square(
     values, Q = flow.eigenvalues, flow._spectrum[1]
     m = len(values)
     residual = Q.T @ (flow.nngp[:m, :m] + flow.y @ flow.y.T) @ Q
-    means = []
+    means, squares = [], []
     for batch_key in jax.random.split(key, _BATCHES):
         kernels = _neuron_kernels(net, flow, x, batch_key, size) @ Q
+        squares.append((kernels**2).sum((1, 2)).mean() / net.ratios[0])
         forced = (_forced(flow, kernels, values, Q, float(t)) for t in times)
         means.append([_mean_square(f, residual) for f in forced])
     batches = np.array(means) / net.ratios[0]
-    return MeanSquare(batches.mean(0), batches.std(0, ddof=1) / np.sqrt(_BATCHES))
+    error = batches.std(0, ddof=1) / np.sqrt(_BATCHES)
+    spread = np.std(squares, ddof=1) / np.sqrt(_BATCHES)
+    return MeanSquare(batches.mean(0), error, float(np.mean(squares)), float(spread))
 
 
 def _neuron_kernels(

@@ -1,9 +1,13 @@
-"""Whether the mean of O₃ vanishes, which decides the powers of n in everything that trains.
+"""What symmetry makes vanish, which decides the powers of n in everything that trains.
 
 O₃ is odd under every change of sign of parameters that turns f into −f, since Θ is even. Such a
 change leaves the law of the parameters alone if for some layer l the weights W^l and the biases of
 the layers l … L (the output's bias does not enter O₃) have symmetric laws, and φ is odd where the
 sign has to pass through it, that is unless l is the readout.
+
+Powers n^{−1/2}, n^{−3/2}, … of even quantities come from third cumulants of weights. Those of W^l,
+l ≥ 1, multiply the mean of a product of three features of the layer below, which vanishes if a
+change of sign reaches that layer in the same way.
 """
 
 from widthwise.model.architecture import MLP
@@ -11,11 +15,26 @@ from widthwise.model.architecture import MLP
 
 def third_vanishes_in_mean(net: MLP) -> bool:
     """Whether E O₃ = 0: a symmetric readout law, or an odd activation of symmetric parameters."""
-    if net.weight_law[-1].symmetric:
-        return True
+    return net.weight_law[-1].symmetric or _sign_passes(net, net.depth)
+
+
+def half_orders_vanish(net: MLP) -> bool:
+    """Whether mean squares and moments of even order are series in 1/n: then the next order is 1/n.
+
+    Skewed weights between hidden layers move the mean of the kernel at n^{−1/2} under a symmetric
+    readout too.
+    """
+    hidden = range(1, net.depth)
+    return third_vanishes_in_mean(net) and all(
+        net.weight_law[l].symmetric or _sign_passes(net, l) for l in hidden
+    )
+
+
+def _sign_passes(net: MLP, top: int) -> bool:
+    """Whether some change of sign below layer ``top`` turns the features it reads into minus."""
     if net.activation.parity != "odd":
         return False
-    for l in reversed(range(net.depth)):
+    for l in reversed(range(top)):
         if net.has_bias(l) and not net.bias_law[l].symmetric:
             return False
         if net.weight_law[l].symmetric:

@@ -5,8 +5,8 @@ import numpy as np
 from jaxtyping import Float
 
 from widthwise.model.architecture import MLP
-from widthwise.training.blocks.deep import deep_blocks
-from widthwise.training.blocks.one_hidden import one_hidden_blocks
+from widthwise.training.blocks.deep import deep_blocks, require_deep
+from widthwise.training.blocks.one_hidden import one_hidden_blocks, require_one_hidden
 from widthwise.training.blocks.value import Blocks
 
 
@@ -30,5 +30,20 @@ def initial_blocks(
     Raises:
         ValueError: where no engine is available, with the reason.
     """
-    engine = one_hidden_blocks if net.depth == 1 else deep_blocks
+    engine = one_hidden_blocks if _one_hidden(net) else deep_blocks
     return engine(net, x, train, key=key, samples=samples)
+
+
+def require_network_of_blocks(net: MLP, points: int) -> None:
+    """Raise ``ValueError``, with the reason, where no engine has the blocks of a network.
+
+    Args:
+        net: the architecture.
+        points: train and test points together.
+    """
+    (require_one_hidden if _one_hidden(net) else require_deep)(net, points)
+
+
+def _one_hidden(net: MLP) -> bool:
+    """Whether blocks are cumulants of one neuron: the standard parametrization has other rates."""
+    return net.depth == 1 and net.parametrization == "ntk"

@@ -20,8 +20,8 @@ def require_conditions(net: MLP) -> None:
         )
     if net.parametrization != "ntk":
         raise ValueError(
-            "the training law needs parametrization='ntk', got 'standard': at its fixed learning "
-            "rates only the readout trains in the limit; use the NTK parametrization, or simulate"
+            "blocks are cumulants of one neuron in parametrization='ntk', got 'standard', in which "
+            "only the readout trains in the limit; initial_blocks takes the recursion for it"
         )
     bias = net.bias_law[-1]
     if net.has_bias(net.depth) and net.bias_scaling == "constant" and bias != Gaussian():
@@ -38,18 +38,18 @@ def require_conditions(net: MLP) -> None:
     require_moments(net, 0, 4)
 
 
-def require_standard_error(net: MLP) -> None:
-    """Refuse a first layer under which averages over random neurons have no standard error.
+def require_standard_error(net: MLP, layer: int = 0) -> None:
+    """Refuse a hidden layer under which averages over random neurons have no standard error.
 
     What is averaged is of degree four in φ(z), its square of degree eight.
     """
     try:
-        require_moments(net, 0, 8)
+        require_moments(net, layer, 8)
     except ValueError as error:
         raise ValueError(
             "an average over random neurons has no standard error here, since the square of what "
             f"is averaged has no mean ({error}); engine='dense' needs four moments only where a "
-            "rule does without random neurons: for few points in up to four independent directions"
+            "rule does without random neurons: for few points in few independent directions"
         ) from error
 
 

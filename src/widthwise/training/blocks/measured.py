@@ -15,26 +15,27 @@ E Θ_n, with an error that is then the largest of all. Standard errors over inde
 networks.
 
 Not for skewed laws, whose corrections start at n^{-1/2}: a mean of O_3 seen not to vanish is
-refused, while skewed weights between hidden layers under a symmetric readout leave it at 0 and are
-not noticed. Nor for kinks: O_3 and O_4 are then derivatives almost everywhere that miss the
-crossings of kinks, and a network seen to have some is refused. Outputs must average to 0 at
-initialization: another mean, if seen, is refused.
+refused, and so are skewed weights between hidden layers that are seen to move the mean kernels
+under a symmetric readout (:mod:`.measured_skew`). Nor for kinks: O_3 and O_4 are then derivatives
+almost everywhere that miss the crossings of kinks, and a network seen to have some is refused.
+Outputs must average to 0 at initialization: another mean, if seen, is refused.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Float, PyTree
 
 from widthwise import _checks as checks
 from widthwise._vocabulary import ArrayLike
 from widthwise.finite.ntk.function import examples
+from widthwise.training.blocks.measured_skew import Apply, Init, require_even_in_hidden_weights
 from widthwise.training.blocks.value import Blocks, Name
+from widthwise.training.realization.tensors import hierarchy
 from widthwise.training.smoothness import WHY, kinked
 
 GROUPS = 8
@@ -42,9 +43,6 @@ _NUMBERS_AT_ONCE = 2e7
 _LINES = 24  # on which kinks are looked for; narrow networks have few
 _COPIES = 6  # of the second directional derivatives of the Jacobian, in the compiled program
 _SEEN = 6.0  # standard errors from 0: one in 2000 single entries, of eight groups, by chance
-
-Apply = Callable[[PyTree, jax.Array], jax.Array]
-Init = Callable[[jax.Array, int], PyTree]
 
 
 class Means(NamedTuple):
@@ -91,8 +89,8 @@ def measured_blocks(
 
     Raises:
         ValueError: for bad shapes, widths that are not two, too few members, a network that is
-            seen to have kinks, statistics that are not finite, or a mean output or mean O_3 that is
-            seen not to vanish.
+            seen to have kinks, statistics that are not finite, a mean output or mean O_3 that is
+            seen not to vanish, or weights between hidden layers that are seen to be skewed.
 
     Example:
         >>> import jax; jax.config.update("jax_enable_x64", True)
@@ -134,13 +132,14 @@ def measured_blocks(
     ]
     for n, means in zip(sizes, groups, strict=True):
         _require(n, means)
+    require_even_in_hidden_weights(apply, init, sizes, points, count * GROUPS, key)
     whole = given or _extrapolated_kernels(sizes, [_averaged(g) for g in groups], columns)
     engine = f"{members} networks at each of the widths {sizes[0]} and {sizes[1]}"
     rest = {"engine": engine, "outputs": outputs, "train": columns}
     parts = []
     for pair in zip(*groups, strict=True):
         K, theta = given or _extrapolated_kernels(sizes, list(pair), columns)
-        parts.append(Blocks(K, theta, _blocks(sizes, pair, (K, theta), columns), **rest))
+        parts.append(Blocks(K, theta, _blocks(sizes, pair, (K, theta), columns, count), **rest))
     stacked = {name: np.stack([part.values[name] for part in parts]) for name in parts[0].values}
     errors = {name: v.std(0, ddof=1) / np.sqrt(GROUPS) for name, v in stacked.items()}
     values = {name: v.mean(0) for name, v in stacked.items()}
@@ -152,29 +151,17 @@ def measured_blocks(
 # --- networks -----------------------------------------------------------------------------------
 
 
-def _hierarchy(
+def _statistics(
     apply: Apply, parameters: PyTree, x: jax.Array, columns: int
 ) -> tuple[jax.Array, ...]:
-    """f, Θ, O_3 and O_4 of one network; every level is the derivative of the last along J."""
-    start, unravel = ravel_pytree(parameters)
+    """f, Θ, O_3 and O_4 of one network."""
+    leaves, structure = jax.tree.flatten(parameters)
 
-    def outputs(theta: jax.Array) -> jax.Array:
-        return apply(unravel(theta), x).ravel()
+    def outputs(leaves: list[jax.Array]) -> jax.Array:
+        return apply(jax.tree.unflatten(structure, leaves), x).ravel()
 
-    def kernel(theta: jax.Array) -> jax.Array:
-        J = jax.jacrev(outputs)(theta)
-        return J @ J[:columns].T
-
-    def along(tensor: Callable[[jax.Array], jax.Array]) -> Callable[[jax.Array], jax.Array]:
-        def derived(theta: jax.Array) -> jax.Array:
-            J = jax.jacrev(outputs)(theta)[:columns]
-            every = jax.vmap(lambda v: jax.jvp(tensor, (theta,), (v,))[1])(J)
-            return jnp.moveaxis(every, 0, -1)
-
-        return derived
-
-    third = along(kernel)
-    return outputs(start), kernel(start), third(start), along(third)(start)
+    tensors = hierarchy(outputs, columns, lambda function, along: jax.vmap(function)(along))
+    return outputs(leaves), *(tensor(leaves) for tensor in tensors)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 4, 5))
@@ -183,7 +170,7 @@ def _sums(apply, init, width, x, columns, batch, keys) -> tuple[jax.Array, ...]:
     outer = partial(jnp.tensordot, axes=0)
 
     def one(key: jax.Array) -> tuple[jax.Array, ...]:
-        f, D, T, U = _hierarchy(apply, init(key, width), x, columns)
+        f, D, T, U = _statistics(apply, init(key, width), x, columns)
         ff = outer(f, f)
         return f, ff, D, T, outer(ff, ff), outer(D, ff), outer(D, D), outer(T, f), U
 
@@ -251,25 +238,30 @@ def _blocks(
     means: Sequence[Means],
     kernels: tuple[np.ndarray, np.ndarray],
     columns: int,
+    count: int,
 ) -> dict[Name, np.ndarray]:
     """Equation (1), block by block."""
-    at = [_of_width(n, m, *kernels, columns) for n, m in zip(widths, means, strict=True)]
+    at = [_of_width(n, m, *kernels, columns, count) for n, m in zip(widths, means, strict=True)]
     return {name: _extrapolated(widths, [a[name] for a in at]) for name in at[0]}
 
 
 def _of_width(
-    n: int, m: Means, K: np.ndarray, theta: np.ndarray, columns: int
+    n: int, m: Means, K: np.ndarray, theta: np.ndarray, columns: int, count: int
 ) -> dict[Name, np.ndarray]:
-    """The cumulants at one width, times n."""
-    outer = np.multiply.outer
-    pairs = outer(m.outputs, m.outputs)
+    """The cumulants at one width, times n, from ``count`` networks: unbiased."""
+
+    def product(a: np.ndarray, b: np.ndarray, together: np.ndarray) -> np.ndarray:
+        """E A E B from the means of A, B and A ⊗ B, without the bias Cov(A, B)/count."""
+        return (count * np.multiply.outer(a, b) - together) / (count - 1)
+
+    pairs = product(m.outputs, m.outputs, m.outputs4)
     gaussian = pairs + pairs.transpose(0, 2, 1, 3) + pairs.transpose(0, 2, 3, 1)
     cumulants = {
         "FF": m.outputs - K,
         "D": m.ntk - theta[:, :columns],
         "FFFF": m.outputs4 - gaussian,
-        "DFF": m.ntk_outputs2 - outer(m.ntk, m.outputs),
-        "DD": m.ntk2 - outer(m.ntk, m.ntk),
+        "DFF": m.ntk_outputs2 - product(m.ntk, m.outputs, m.ntk_outputs2),
+        "DD": m.ntk2 - product(m.ntk, m.ntk, m.ntk2),
         "TF": m.third_outputs,
         "U": m.fourth,
     }

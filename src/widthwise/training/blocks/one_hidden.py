@@ -10,7 +10,8 @@ with the fan-in adds it to their corrections of order 1/n.
 
 Not available, and refused with the reason (:mod:`widthwise.training.blocks.conditions`): kinked
 activations, whose O₃ and O₄ do not describe how they train; non-Gaussian output biases, whose limit
-is not Gaussian; the standard parametrization, where only the readout trains in the limit.
+is not Gaussian; the standard parametrization, where only the readout trains in the limit, and whose
+blocks the recursion of :mod:`widthwise.training.blocks.deep` has.
 """
 
 import jax
@@ -58,15 +59,9 @@ def one_hidden_blocks(
         ValueError: for networks outside these conditions, moments that do not exist, or more rows
             (points × outputs) than tensors over four of them can hold.
     """
-    require_conditions(net)
     x = np.asarray(x, dtype=float)
+    require_one_hidden(net, len(x))
     limit = net.at_width(np.inf, x.shape[1])
-    rows = len(x) * net.outputs
-    if len(x) > _MOST_POINTS or rows > _MOST_ROWS:
-        raise ValueError(
-            f"the dense engine holds tensors over four rows: at most {_MOST_POINTS} points and "
-            f"{_MOST_ROWS} rows (points x outputs), got {len(x)} points and {net.outputs} outputs"
-        )
     projection = project(limit, x)
     require_smooth(net, projection)
     kernels = limit_kernels(limit, x)
@@ -112,6 +107,16 @@ def one_hidden_blocks(
         for name in values
     }
     return blocks(values, errors, engine, tuple(blocks(part, {}, engine) for part in parts))
+
+
+def require_one_hidden(net: MLP, points: int) -> None:
+    """Raise ``ValueError`` for a network that has no such blocks, or more rows than fit."""
+    require_conditions(net)
+    if points > _MOST_POINTS or points * net.outputs > _MOST_ROWS:
+        raise ValueError(
+            f"the dense engine holds tensors over four rows: at most {_MOST_POINTS} points and "
+            f"{_MOST_ROWS} rows (points x outputs), got {points} points and {net.outputs} outputs"
+        )
 
 
 def _covariance(net: MLP, x: np.ndarray) -> np.ndarray:

@@ -11,14 +11,14 @@ from widthwise._vocabulary import ArrayLike
 from widthwise.model.architecture import MLP, require_network
 from widthwise.training.blocks import initial_blocks
 from widthwise.training.dynamics import GradientFlow
+from widthwise.training.law.conditions import require_law, sampled
 from widthwise.training.law.law import TrainingLaw
 from widthwise.training.law.sampled import SampledLaw
 from widthwise.training.law.value import DenseLaw
-from widthwise.training.neurons import scalable_law, unavailable
+from widthwise.training.neurons import scalable_law
 from widthwise.training.solution_map import SolutionMap
 
 Choice: TypeAlias = Literal["auto", "dense", "neurons"]
-_DENSE_ROWS, _MOST_DENSE_ROWS = 24, 44
 
 
 def training_law(
@@ -41,15 +41,14 @@ def training_law(
     (:class:`widthwise.training.blocks.Blocks`) are computed once and serve all times and widths.
 
     Args:
-        net: the architecture, of any depth, with a smooth activation; NTK parametrization if it has
-            one hidden layer.
+        net: the architecture, of any depth and in either parametrization, with a smooth activation.
         x_train: train points (train, inputs).
         y_train: labels (train, outputs), or (train,) for one output.
         x_test: test points (test, inputs), or ``None``.
         times: times of gradient flow, at least 0; ``inf`` is the end of training.
         order: highest power of n^{−1/2}: 0, 1 or 2.
         key: JAX random key of random points, where expectations over a neuron need them.
-        samples: how many random points then, for the dense engine.
+        samples: how many random points then, for the dense engine only.
         engine: ``"dense"``, with all cumulants, for a few tens of points; ``"neurons"``, mean and
             covariance at finite times for hundreds of points, sampled; ``"auto"`` chooses by size.
         tolerance: standard error aimed at by sampled neurons, relative to the 1/n coefficient of
@@ -60,9 +59,9 @@ def training_law(
         the covariance.
 
     Raises:
-        ValueError: for bad shapes or values; a kinked activation, a non-Gaussian output bias, a law
-            without fourth moments (eighth of φ(z), where neurons are sampled), the standard
-            parametrization of one hidden layer; more points than the engine takes: 44 for the dense
+        ValueError: for bad shapes or values; no times; ``samples`` for the engine that takes none;
+            a kinked activation, a non-Gaussian output bias, a law without fourth moments (eighth of
+            φ(z), where neurons are sampled); more points than the engine takes: 44 for the dense
             one, which several outputs and infinite times need.
 
     Source:
@@ -89,10 +88,17 @@ def training_law(
         test = np.asarray(checks.points(x_test, "x_test"))
         checks.same_inputs(x, test, "x_train", "x_test")
         everything = np.concatenate([x, test])
-    moments = np.atleast_1d(checks.times(times))
+    moments = checks.some_times(times)
     if engine not in ("auto", "dense", "neurons"):
         raise ValueError(f"engine must be 'auto', 'dense' or 'neurons', got {engine!r}")
-    if engine == "neurons" or (engine == "auto" and _sampled(net, moments, len(everything))):
+    require_law(net, len(everything), moments, engine)
+    if sampled(net, len(everything), moments, engine):
+        if samples is not None:
+            raise ValueError(
+                f"samples={samples!r} counts random points of the dense engine, but "
+                f"{len(everything)} points go to engine='neurons', which draws neurons until "
+                "tolerance is met; set tolerance instead of samples, or engine='dense'"
+            )
         key = jax.random.key(0) if key is None else key
         found = scalable_law(net, x, y, x_test, moments, key=key, tolerance=tolerance)
         return SampledLaw(found, int(order))
@@ -100,10 +106,3 @@ def training_law(
     blocks = initial_blocks(net, everything, len(x), key=key, samples=samples)
     solution = SolutionMap(blocks.ntk[:, : y.size], y.ravel())
     return DenseLaw(solution, blocks, dynamics, int(order))
-
-
-def _sampled(net: MLP, times: np.ndarray, points: int) -> bool:
-    """Whether neurons are sampled: too many points for tensors, or many and it is possible."""
-    if unavailable(net):
-        return False
-    return points > (_MOST_DENSE_ROWS if np.isinf(times).any() else _DENSE_ROWS)

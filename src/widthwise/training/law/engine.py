@@ -87,8 +87,8 @@ class Engine:
         return total
 
     def first_order_variance(self) -> Float[np.ndarray, "times rows"]:
-        """Variance of √n f^{(1)}, the terms of order 1, at leading order."""
-        array = self._in_slots(2)[2][2]
+        """Variance of √n f^{(1)}, the terms of order 1, at leading order; of an order 2 engine."""
+        array = self._sum(2, 2, contributions(2, 2, self.available)[2])[2]
         B = self.solution.channels
         return np.einsum("tab,xa,xb->tx", array, B, B, optimize=True)
 

@@ -84,7 +84,7 @@ def measured_law(
                 f"{test.shape[1:]}"
             )
         x = np.concatenate([x, test])
-    dynamics = GradientFlow(np.atleast_1d(checks.times(times)))
+    dynamics = GradientFlow(checks.some_times(times))
     blocks = measured_blocks(
         apply, init, x, train, kernels=kernels, widths=widths, members=members, key=key
     )

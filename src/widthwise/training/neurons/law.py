@@ -182,8 +182,8 @@ def scalable_law(
 
 
 def _times(times: ArrayLike) -> Float[np.ndarray, " times"]:
-    moments = np.atleast_1d(checks.times(times))
-    if np.isinf(moments).any() or not moments.size:
+    moments = checks.some_times(times)
+    if np.isinf(moments).any():
         raise ValueError(
             "the 1/n terms are followed along time and are not available at t = inf; ask for a "
             f"finite time, such as a few times 1/λ_min, got times={times!r}"

@@ -12,10 +12,16 @@ the network, the linear flow of its own Θ_n(0), both from the network's own f�
   the mean of O₃ vanishes (a symmetric readout law, or an odd activation of symmetric parameters),
   n^{−1/2} otherwise.
 
+Beside the exponents stand the constants: theory predicts the root mean square over networks of each
+norm at every time, to leading order in n (:mod:`.constants`), and its largest value over times is
+compared with the same of the networks. It is not the mean of the largest norms over times whose
+exponents are fitted, which has no such expression.
+
 Norms are Euclidean (Frobenius for kernels) over all points and train points; averages are over
 networks, with standard errors.
 """
 
 from widthwise.training.rates.measure import ntk_rates as ntk_rates
+from widthwise.training.rates.value import Constant as Constant
 from widthwise.training.rates.value import NTKRates as NTKRates
 from widthwise.training.rates.value import Rate as Rate

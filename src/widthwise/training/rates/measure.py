@@ -8,15 +8,16 @@ from jaxtyping import Float
 
 from widthwise import _checks as checks
 from widthwise._vocabulary import ArrayLike
-from widthwise.algebra.power_law import fit_slope
+from widthwise.algebra.power_law import Slope, fit_slope
 from widthwise.finite.ensembles import Runs, simulate_widths
 from widthwise.finite.ntk import empirical_ntk
 from widthwise.limit.flow import LinearFlow, linear_flow
 from widthwise.model.architecture import MLP
 from widthwise.training.dynamics import GradientFlow
+from widthwise.training.rates.constants import constants
 from widthwise.training.rates.value import NTKRates, Rate
 from widthwise.training.solution_map import SolutionMap
-from widthwise.training.symmetry import third_vanishes_in_mean
+from widthwise.training.symmetry import half_orders_vanish, third_vanishes_in_mean
 
 _NAMES = ("‖Θ_n(t) − Θ_∞‖", "‖Θ_n(t) − Θ_n(0)‖", "‖f_t − f_lin‖, Θ_∞", "‖f_t − f_lin‖, Θ_n(0)")
 _TIMES = 12
@@ -36,6 +37,9 @@ def ntk_rates(
     tolerance: float | None = None,
 ) -> NTKRates:
     """Measure the largest deviations of kernel and outputs during training against the width.
+
+    Beside each stands the constant that theory predicts for its root mean square over networks, to
+    leading order in the width (:mod:`widthwise.training.rates.constants`), or why there is none.
 
     Args:
         net: the architecture.
@@ -71,7 +75,7 @@ def ntk_rates(
             f"widths={list(widths)} and members={members}"
         )
     flow = linear_flow(net, x, y, x_test)
-    moments = _moments(flow) if times is None else np.atleast_1d(checks.times(times))
+    moments = _moments(flow) if times is None else checks.some_times(times)
     allowed = (1e-5 if net.activation.kinks else 1e-8) if tolerance is None else tolerance
     runs = simulate_widths(
         net,
@@ -85,16 +89,33 @@ def ntk_rates(
         record=("ntk_change", "ntk_limit_distance"),
         tolerance=allowed,
     )
-    measured = np.array([_suprema(run, flow, moments) for run in runs.values()])
+    norms = np.array([_norms(run, flow, moments) for run in runs.values()])
+    measured = norms.max(3)
     means = measured.mean(2)
     errors = measured.std(2, ddof=1) / np.sqrt(members)
+    squares = norms**2
+    rms = np.sqrt(squares.mean(2))
+    spread = squares.std(2, ddof=1) / np.sqrt(members)
+    rms_errors = spread / np.where(rms > 0, 2 * rms, 1.0)
     symmetric = third_vanishes_in_mean(net)
     note = _note(net)
     drift = None if note else -1.0 if symmetric else -0.5
     theory = (-0.5, drift, -0.5, drift)
+    task = next(iter(runs.values())).task
+    predicted = constants(net, flow, np.asarray(task.x), moments, jax.random.fold_in(key, 0))
+    next_order = 1.0 if half_orders_vanish(net) else 0.5
     n = np.asarray(widths, dtype=float)
     rates = tuple(
-        _rate(name, n, means[:, k], errors[:, k], theory[k], symmetric)
+        Rate(
+            name,
+            means[:, k],
+            errors[:, k],
+            theory[k],
+            _slope(n, means[:, k], errors[:, k], theory[k], next_order),
+            rms[:, k],
+            rms_errors[:, k],
+            predicted[k],
+        )
         for k, name in enumerate(_NAMES)
     )
     return NTKRates(n, moments, members, rates, symmetric, note)
@@ -111,14 +132,14 @@ def _moments(flow: LinearFlow) -> Float[np.ndarray, " times"]:
     return np.geomspace(0.1 / live[-1], longest, _TIMES)
 
 
-def _suprema(run: Runs, flow: LinearFlow, times: np.ndarray) -> Float[np.ndarray, "4 members"]:
-    """Of one width: the four deviations' largest values over times, for every network."""
+def _norms(run: Runs, flow: LinearFlow, times: np.ndarray) -> Float[np.ndarray, "4 members times"]:
+    """Of one width: the four deviations of every network at every time."""
     about_limit = np.asarray(run.outputs) - flow.outputs(run.initial, times)
     own = [_linearization(run, i, times) for i in range(run.members)]
     about_own = np.asarray(run.outputs) - np.stack(own)
     norms = [np.sqrt((d**2).sum((2, 3))) for d in (about_limit, about_own)]
     recorded = [run.recorded[name] for name in ("ntk_limit_distance", "ntk_change")]
-    return np.stack([values.max(1) for values in (*recorded, *norms)])
+    return np.stack([*recorded, *norms])
 
 
 def _linearization(run: Runs, member: int, times: np.ndarray) -> np.ndarray:
@@ -145,7 +166,5 @@ def _note(net: MLP) -> str:
     )
 
 
-def _rate(name: str, n, values, errors, theory: float | None, symmetric: bool) -> Rate:
-    next_order = 1.0 if symmetric else 0.5
-    tested = np.nan if theory is None else theory
-    return Rate(name, values, errors, theory, fit_slope(n, values, errors, tested, next_order))
+def _slope(n, values, errors, theory: float | None, next_order: float) -> Slope | None:
+    return fit_slope(n, values, errors, np.nan if theory is None else theory, next_order)

@@ -9,6 +9,31 @@ from widthwise.algebra.power_law import Slope
 
 
 @dataclass(frozen=True, eq=False)
+class Constant:
+    """A predicted root mean square over networks, c(t) n^power to leading order.
+
+    Args:
+        power: of n.
+        curve: c at every time (times,).
+        errors: estimated errors of ``curve``, standard errors where neurons are sampled (times,).
+    """
+
+    power: float
+    curve: Float[np.ndarray, " times"]
+    errors: Float[np.ndarray, " times"]
+
+    @property
+    def value(self) -> float:
+        """The largest c over times."""
+        return float(self.curve.max())
+
+    @property
+    def error(self) -> float:
+        """Its estimated error."""
+        return float(self.errors[self.curve.argmax()])
+
+
+@dataclass(frozen=True, eq=False)
 class Rate:
     """One quantity against the width.
 
@@ -19,6 +44,9 @@ class Rate:
         theory: the exponent of n that theory gives, or ``None`` where there is none.
         slope: the fitted exponent with its error, and the test of theory's if there is one;
             ``None`` where the values do not determine it.
+        rms: root mean square over networks at every time (widths, times).
+        rms_errors: standard errors of ``rms``.
+        constant: what ``rms`` times a power of n tends to; in words, why there is none.
     """
 
     name: str
@@ -26,6 +54,27 @@ class Rate:
     errors: Float[np.ndarray, " widths"]
     theory: float | None
     slope: Slope | None
+    rms: Float[np.ndarray, "widths times"]
+    rms_errors: Float[np.ndarray, "widths times"]
+    constant: Constant | str
+
+    @property
+    def largest_rms(self) -> Float[np.ndarray, " widths"]:
+        """The largest root mean square over times, which the constant predicts."""
+        return self.rms.max(1)
+
+    def deviations(self, widths: Float[np.ndarray, " widths"]) -> Float[np.ndarray, "widths times"]:
+        """Measured minus predicted root mean square in standard errors of both; next order apart.
+
+        Raises:
+            ValueError: if no constant is predicted.
+        """
+        if isinstance(self.constant, str):
+            raise ValueError(f"no constant is predicted for {self.name}: {self.constant}")
+        scale = widths[:, None] ** self.constant.power
+        error = np.hypot(self.rms_errors, scale * self.constant.errors)
+        difference = self.rms - scale * self.constant.curve
+        return difference / np.maximum(error, 1e-12 * np.abs(self.rms).max() + 1e-300)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,4 +125,30 @@ class NTKRates:
             f"largest of {len(self.times)} times up to {self.times[-1]:.3g}, "
             f"mean of {self.members} networks"
         )
+        lines += ["", *self._constants(wide)]
         return "\n".join([*lines, *([self.note] if self.note else [])])
+
+    def _constants(self, wide: int) -> list[str]:
+        """The largest root mean square times its power of n, measured and predicted."""
+        head = " ".join(f"n = {n:<9.0f}" for n in self.widths)
+        lines = [f"{'constants':{wide}}  {head} predicted"]
+        reasons: dict[str, list[str]] = {}
+        for rate in self.rates:
+            if isinstance(rate.constant, str):
+                reasons.setdefault(rate.constant, []).append(rate.name)
+                continue
+            scaled = rate.largest_rms * self.widths**-rate.constant.power
+            cells = " ".join(f"{v:<13.3g}" for v in scaled)
+            power = "n^(1/2)" if rate.constant.power == -0.5 else "n"
+            said = f"{rate.constant.value:.3g} ± {rate.constant.error:.1g}"
+            lines.append(f"{rate.name:{wide}}  {cells} {said}, × {power}")
+        if len(lines) > 1:
+            lines.append(
+                "largest over times of the root mean square over networks, times the power of n: "
+                "what theory predicts for n → ∞"
+            )
+        else:
+            lines = []
+        return lines + [
+            f"no constant for {' and '.join(names)}: {why}" for why, names in reasons.items()
+        ]

@@ -6,13 +6,10 @@ less their Taylor polynomial of degree k along δ₁,
     f(θ₀ + δ₁) − Σ_{j ≤ k} ∇^j f[δ₁, …, δ₁] / j!,
 
 are one of the terms of order k + 1 in the deviation, which a prediction through order k leaves out:
-they have the same power of n. The other terms come from δ₂, δ₃, …; in networks where all are known
-the whole is two to four times as large, so three times this term is reported. Degree 1 needs no
-second derivative and holds for activations with kinks too.
-
-What is left out of a train mode is learnt in its turn, as the flow about Θ_n(0) answers a forcing
-that has ended: it falls like e^{−τ} times a polynomial in τ = λ_min t, here Σ_{k<5} τ^k/k!. At the
-end of training nothing is left out along the train modes.
+they have the same power of n. Along train modes it is unlearnt again, as
+:mod:`.response` says, and vanishes at the end of training. The other terms come from δ₂, δ₃, …; in
+networks where all are known the whole is of up to three times its size, so three times this term is
+reported. Degree 1 needs no second derivative and holds for activations with kinks too.
 """
 
 import equinox as eqx
@@ -22,12 +19,14 @@ import numpy as np
 from jaxtyping import Float, PyTree
 
 from widthwise.finite.ntk.function import Function
-from widthwise.training.dynamics import Dynamics
+from widthwise.training.dynamics import Dynamics, replace_moments
+from widthwise.training.realization.response import answered, moments_between
 from widthwise.training.realization.tensors import Realization
 from widthwise.training.shadow.taylor import expand
 from widthwise.training.task import NetworkTask
 
 _OTHERS = 3.0
+_BETWEEN = 16  # moments at which the deviation is computed besides those asked for
 
 
 def remainder(
@@ -37,35 +36,22 @@ def remainder(
     solution = network.frozen
     values, Q = solution.eigenvalues, solution.eigenvectors
     r = solution.modes(network.outputs[: solution.train] - network.y, "t")
-    pull = dynamics.divided_differences(np.stack([0 * values, values], -1)) * r
+    asked = np.atleast_1d(dynamics.moments)
+    moments = moments_between(solution, dynamics, _BETWEEN)
+    if np.isinf(asked).any():
+        moments = np.append(moments, np.inf)
+    clock = replace_moments(dynamics, moments)
+    pull = clock.divided_differences(np.stack([0 * values, values], -1)) * r
     x = jnp.asarray(task.x)
     found = [
         _left_out(task.function, task.trained, x, jnp.asarray(alpha), degree)
         for alpha in (pull @ Q.T).reshape(-1, *task.y.shape)
     ]
-    left_out = _OTHERS * np.stack([np.asarray(value).ravel() for value in found])
-    rows = left_out[:, : len(Q)]
-    rest = _unlearnt(rows, Q)
-    still = _still_there(dynamics, values)[:, None]
-    left_out[:, : len(Q)] = np.where(still < 1, rest + still * (rows - rest), rows)
-    return left_out
-
-
-def _unlearnt(rows: np.ndarray, Q: np.ndarray) -> np.ndarray:
-    """What train rows have outside the train modes, rounding errors removed."""
-    rest = rows - rows @ Q @ Q.T
-    return np.where(np.abs(rest) > 1e-12 * np.abs(rows).max(1, keepdims=True), rest, 0.0)
-
-
-def _still_there(dynamics: Dynamics, values: np.ndarray) -> Float[np.ndarray, " times"]:
-    """The part of what was left out of the train modes that is not learnt yet."""
-    if not values.size:
-        return np.ones(np.size(dynamics.moments))
-    slowest = np.atleast_1d(np.abs(dynamics.divided_differences(values[:, None])).max(-1))
-    with np.errstate(divide="ignore"):
-        tau = -np.log(np.minimum(slowest, 1.0))
-    polynomial = 1 + tau + tau**2 / 2 + tau**3 / 6 + tau**4 / 24
-    return np.where(slowest > 0, slowest * polynomial, 0.0)
+    nothing = np.zeros((1, len(solution.ntk)))  # at the start
+    deviation = np.array([np.asarray(value).ravel() for value in found]).reshape(len(moments), -1)
+    left_out = answered(solution, dynamics, moments, deviation) if len(moments) else nothing[:0]
+    every = np.concatenate([nothing, left_out])
+    return _OTHERS * every[np.searchsorted(np.append(0.0, moments), asked)]
 
 
 @eqx.filter_jit

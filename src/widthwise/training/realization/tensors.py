@@ -1,7 +1,9 @@
 """f₀, Θ, O₃ and O₄ of one network by nested forward derivatives of its kernel."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
+from typing import TypeAlias
 
 import equinox as eqx
 import jax
@@ -102,24 +104,41 @@ def _statistics(
     start = outputs(leaves)
     m = train * (len(start) // len(x))
 
+    theta, third, fourth = hierarchy(outputs, m, jax.lax.map)
+    if not tensors:
+        return start, theta(leaves)
+    return start, theta(leaves), third(leaves), fourth(leaves)
+
+
+Tensor: TypeAlias = Callable[[list[jax.Array]], jax.Array]
+"""A function of the arrays of parameters."""
+
+
+def hierarchy(
+    outputs: Tensor, columns: int, over: Callable[[Callable, PyTree], jax.Array]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Θ, O₃ and O₄ as functions of the parameters, every one the derivative of the last along J.
+
+    Args:
+        outputs: of a list of arrays, (rows,).
+        columns: how many of the rows, the first, are those of train points.
+        over: maps a function over leading axes, one by one as ``jax.lax.map`` or all at once.
+    """
+
     def rows(leaves):
         return jax.jacrev(outputs)(leaves)
 
     def theta(leaves):
         flat = [J.reshape(len(J), -1) for J in rows(leaves)]
-        return reduce(jnp.add, [J @ J[:m].T for J in flat])
+        return reduce(jnp.add, [J @ J[:columns].T for J in flat])
 
-    def derived(tensor):
-        """Its derivatives along the rows of train points, the new index last."""
-
+    def derived(tensor: Tensor) -> Tensor:
         def of(leaves):
-            directions = [J[:m] for J in rows(leaves)]
-            along = jax.lax.map(lambda v: jax.jvp(tensor, (leaves,), (v,))[1], directions)
+            directions = [J[:columns] for J in rows(leaves)]
+            along = over(lambda v: jax.jvp(tensor, (leaves,), (v,))[1], directions)
             return jnp.moveaxis(along, 0, -1)
 
         return of
 
-    if not tensors:
-        return start, theta(leaves)
     third = derived(theta)
-    return start, theta(leaves), third(leaves), derived(third)(leaves)
+    return theta, third, derived(third)

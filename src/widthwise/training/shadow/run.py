@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
+from scipy.sparse.linalg import LinearOperator, eigsh
 
 from widthwise import _checks as checks
 from widthwise._vocabulary import ArrayLike
@@ -19,8 +20,9 @@ from widthwise.training.shadow.value import ShadowTraining
 from widthwise.training.task import NetworkTask, network_task
 
 _MOST_HALVINGS = 12
-_POWER_ITERATIONS = 30
 _MOST_STEPS = 10**5
+_FEW = 32  # train rows whose kernel is formed to find λ_max; a Lanczos iteration beyond
+_ACCURACY = 1e-6
 _LARGE = 2**22  # parameters; twelve stages of three vectors of this size are a gigabyte
 
 
@@ -85,7 +87,7 @@ def follow(task: NetworkTask, dynamics: Dynamics, tolerance: float) -> ShadowTra
     """Shadow training of a checked task at finite times."""
     moments, order = _moments(dynamics)
     hierarchy = Hierarchy(task.function, task.trained, jnp.asarray(task.x), jnp.asarray(task.y))
-    largest = float(_largest_eigenvalue(hierarchy))
+    largest = _largest_eigenvalue(hierarchy)
     if isinstance(dynamics, GradientDescent):
         size, error = dynamics.step, 0.0
         if size * largest >= 2:
@@ -155,12 +157,17 @@ def _flow(
             "which knows all times in closed form"
         )
     coarse = _follow(hierarchy, FixedSteps.flow(moments, step, scheme))
+    if not np.isfinite(coarse[0].coefficients).all():
+        raise ValueError(
+            "the expansion of this network is not finite: its second or third derivatives along "
+            "training are not, or overflow; look at its parameters, at points where it is not "
+            "three times differentiable, and at labels far from its outputs"
+        )
     error = np.inf
     for _ in range(_MOST_HALVINGS):
         step /= 2
         fine = _follow(hierarchy, FixedSteps.flow(moments, step, scheme))
-        with np.errstate(invalid="ignore"):
-            change = np.asarray(fine[0].coefficients - coarse[0].coefficients).sum(1)
+        change = np.asarray(fine[0].coefficients - coarse[0].coefficients).sum(1)
         error = float(np.abs(change).max())
         if error <= tolerance:
             return fine, error, step
@@ -171,20 +178,40 @@ def _flow(
     )
 
 
+def _largest_eigenvalue(hierarchy: Hierarchy) -> float:
+    """An upper bound, tight to 1e-6, of the tangent kernel's spectrum on the train points.
+
+    Raises:
+        ValueError: if the kernel is not finite.
+    """
+    shape, dtype = hierarchy.y.shape, hierarchy.y.dtype
+    size = hierarchy.y.size
+
+    def times_kernel(v: np.ndarray) -> np.ndarray:
+        product = np.asarray(_times_kernel(hierarchy, jnp.asarray(v, dtype).reshape(shape))).ravel()
+        if not np.isfinite(product).all():
+            raise ValueError(
+                "the tangent kernel of this network is not finite; look at its parameters, and at "
+                "points where it is not differentiable"
+            )
+        return product
+
+    if size <= _FEW:
+        theta = np.stack([times_kernel(v) for v in np.eye(size)])
+        return float(np.linalg.eigvalsh((theta + theta.T) / 2)[-1])
+    operator = LinearOperator((size, size), matvec=times_kernel, dtype=np.float64)  # pyright: ignore[reportCallIssue]
+    start = np.random.default_rng(0).standard_normal(size)
+    found = eigsh(operator, 1, which="LA", v0=start, tol=_ACCURACY, return_eigenvectors=False)
+    return float(found[0]) * (1 + _ACCURACY)
+
+
 @eqx.filter_jit
-def _largest_eigenvalue(hierarchy: Hierarchy) -> jax.Array:
-    """Of the network's tangent kernel on the train points, by power iteration."""
+def _times_kernel(hierarchy: Hierarchy, v: jax.Array) -> jax.Array:
+    """Θ_n(0) v on the train rows."""
     train = hierarchy.x[: len(hierarchy.y)]
-    outputs, back = jax.vjp(lambda p: hierarchy.function(p, train), hierarchy.base)
 
-    def times_kernel(v):
-        return jax.jvp(lambda p: hierarchy.function(p, train), (hierarchy.base,), back(v))[1]
+    def outputs(p):
+        return hierarchy.function(p, train)
 
-    def iterate(_, state):
-        product = times_kernel(state[0])
-        norm = jnp.linalg.norm(product)
-        return product / jnp.where(norm > 0, norm, 1.0), norm
-
-    start = jax.random.normal(jax.random.key(0), outputs.shape, outputs.dtype)
-    start = start / jnp.linalg.norm(start)
-    return jax.lax.fori_loop(0, _POWER_ITERATIONS, iterate, (start, jnp.zeros((), start.dtype)))[1]
+    _, back = jax.vjp(outputs, hierarchy.base)
+    return jax.jvp(outputs, (hierarchy.base,), back(v))[1]

@@ -14,6 +14,6 @@ errors. Read the files in this order:
 * :mod:`.build`: all of it.
 """
 
-from widthwise.training.blocks.deep.build import deep_blocks
+from widthwise.training.blocks.deep.build import deep_blocks, require_deep
 
-__all__ = ["deep_blocks"]
+__all__ = ["deep_blocks", "require_deep"]

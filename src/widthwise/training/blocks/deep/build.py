@@ -12,6 +12,7 @@ from widthwise.limit import first_layer
 from widthwise.limit.first_layer.projection import project
 from widthwise.limit.layer import has_gaussian_bias
 from widthwise.model.architecture import MLP, require_network
+from widthwise.training.blocks.conditions import require_standard_error
 from widthwise.training.blocks.deep import layers
 from widthwise.training.blocks.deep.dictionary import Name, statistics
 from widthwise.training.blocks.deep.layers import Link
@@ -58,7 +59,8 @@ def deep_blocks(
 
     Raises:
         ValueError: for bad shapes, more rows than tensors over four of them can hold, an activation
-            with kinks, laws that lack a moment, or output biases that are not Gaussian.
+            with kinks, laws that lack a moment (the eighth of φ(z) where points are random), or
+            output biases that are not Gaussian.
 
     Source:
         Roberts, Yaida and Hanin (2022), ch. 8 and 11, for Gaussian laws; :mod:`.recursion`.
@@ -77,13 +79,7 @@ def deep_blocks(
     if samples is None:
         samples = int(np.clip(_WORK / (1.75 * len(x) ** 4), *_SAMPLES))
     samples = checks.positive_integer(samples, "samples")
-    layers.require(net)
-    rows = len(x) * net.outputs
-    if rows > _MOST_ROWS:
-        raise ValueError(
-            f"{len(x)} points and {net.outputs} outputs make {rows} rows, and tensors over four "
-            f"rows can be held for {_MOST_ROWS} at most; give fewer points, or one output"
-        )
+    require_deep(net, len(x))
     key = jax.random.key(0) if key is None else key
     chain = layers.links(net, x.shape[1])
     nngp, ntk, kernel_error, moments = _limit(net, chain, x, samples, key)
@@ -98,7 +94,8 @@ def deep_blocks(
             layer.forget(replicate)
     K, theta = (np.kron(kernel, np.eye(net.outputs)) for kernel in (nngp[-1], ntk[-1]))
     random = ", random points" if any(layer.rules.random for layer in moments) else ""
-    engine = f"{net.depth} hidden layers: recursion over pair kernels{random}"
+    layered = "one hidden layer" if net.depth == 1 else f"{net.depth} hidden layers"
+    engine = f"{layered}: recursion over pair kernels{random}"
 
     def blocks(values: dict[Name, np.ndarray], **known) -> Blocks:
         known |= {"engine": engine, "outputs": net.outputs, "ratio": min(net.ratios)}
@@ -110,6 +107,17 @@ def deep_blocks(
     }
     replicates = tuple(map(blocks, runs[1:]))
     return blocks(runs[0], errors=errors, kernel_error=kernel_error, replicates=replicates)
+
+
+def require_deep(net: MLP, points: int) -> None:
+    """Raise ``ValueError`` for a network that has no such blocks, or more rows than fit."""
+    layers.require(net)
+    rows = points * net.outputs
+    if rows > _MOST_ROWS:
+        raise ValueError(
+            f"{points} points and {net.outputs} outputs make {rows} rows, and tensors over four "
+            f"rows can be held for {_MOST_ROWS} at most; give fewer points, or one output"
+        )
 
 
 def _of_train(name: str, array: np.ndarray, columns: int | None) -> np.ndarray:
@@ -142,6 +150,8 @@ def _limit(
     K_error = theta_error = 0.0
     for l in range(1, net.depth + 1):
         pairs, errors, rules = _layer(net, l, nngp[-1], x, highest, samples, key)
+        if rules.random:
+            require_standard_error(net, l - 1)
         third = _third_orders(chain, l)
         moments.append(Moments(net.activation, pairs, errors, rules, third, seed=l))
         link = chain[l]

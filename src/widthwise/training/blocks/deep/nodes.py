@@ -5,7 +5,8 @@ In the eigenbasis of the covariance, direction k moves the preactivations by s_k
 * **tensor rule**, if it is not too large: the trapezoid rule with step min(0.85, 0.55/s_k) / f in
   the strong directions, Gauss–Hermite rules of 20 down to 1 node in the weak ones. Products with
   φ''' are the stiffest; the error falls like e^{−c f}, and two refinements f tell it;
-* **randomized Sobol points** along the same axes beyond; the spread of the copies tells the error.
+* **randomized Sobol points** along the same axes beyond; the spread of the copies tells the error,
+  for which φ(z) needs eight moments (:mod:`widthwise.training.blocks.conditions`).
 
 The first layer keeps its own law if its weights or biases are not Gaussian (product rules over the
 sources, or Sobol points), and a hidden bias that is not Gaussian is one more direction.
