@@ -1,0 +1,50 @@
+r"""What is known of the controls without training: the cumulants they bring back.
+
+With g = A_t F and h = f⁽¹⁾ the estimates of :mod:`.build` need, at one width n,
+
+    E F F = K_n,   κ(F, F, F),   E h,   κ(g, h),
+    κ(g, g, g),   κ(g, g, h),   κ(g, g, g, g),   κ(g, g, g, h),
+
+the last four at one row at a time. E F = 0 always, as readout weights have mean 0. Each comes with
+the error of its source: :mod:`.neurons` for one hidden layer, :mod:`.untrained` for all others.
+
+Where a change of sign of parameters turns f into −f and leaves their law alone
+(:func:`~widthwise.training.symmetry.third_vanishes_in_mean`, and an output bias of symmetric law),
+every cumulant of Θ_n with an odd number of F vanishes exactly.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from widthwise.algebra.gaussian import Estimate
+
+
+@dataclass(frozen=True, eq=False)
+class Expectations:
+    """Cumulants of the controls at one width, each with its error.
+
+    Args:
+        second: K_n (rows, rows).
+        third: κ(F, F, F), first axis all rows, the others train modes (rows, modes, modes).
+        first_order: E h (times, rows).
+        mixed: κ(g_a, h_x) (times, rows, rows), a first.
+        linear_cumulants: k → κ_k(g) (times, rows), k = 3, 4.
+        mixed_cumulants: k → κ(g, …, g, h) with k − 1 times g (times, rows), k = 3, 4.
+        source: in words, where they come from.
+    """
+
+    second: Estimate
+    third: Estimate
+    first_order: Estimate
+    mixed: Estimate
+    linear_cumulants: dict[int, Estimate]
+    mixed_cumulants: dict[int, Estimate]
+    source: str
+
+
+def averaged(batches: Float[np.ndarray, "batches *rest"]) -> Estimate:
+    """The mean of independent batches and its standard error."""
+    batches = np.asarray(batches)
+    return Estimate(batches.mean(0), batches.std(0, ddof=1) / np.sqrt(len(batches)))

@@ -1,0 +1,197 @@
+r"""One hidden layer: cumulants of the controls from those of one neuron, at every width exactly.
+
+A network of N = ρ n independent neurons has F = N^{−1/2} Σ η_i (+ a Gaussian output bias) and
+Δ = N^{−1} Σ (κ_i − E κ), so that with s = 1/2 for each η and s = 1 for each κ
+
+    κ(F, …, Δ, …) = N^{1−Σs} κ(η, …, κ, …),
+
+a joint cumulant of one neuron, averaged over many sampled neurons: its relative error is theirs and
+does not grow with n. Those of two and three factors, which matter most, are integrated by a rule
+where φ is smooth (:func:`~widthwise.training.blocks.one_hidden.one_hidden_blocks`).
+h = Σ_j Δ_j (F_j − y_j), with Δ_j forced to the output in question, has the cumulants
+
+    κ(g, …, Δ_j F_j) = κ(g, …, Δ_j, F_j) + Σ κ(some g, Δ_j) κ(the other g, F_j)
+
+(Leonov and Shiryaev), where of the sum only products of cumulants of two and more variables are
+left, since E F = E Δ = 0.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from widthwise.algebra.gaussian import Estimate
+from widthwise.model.architecture import MLP
+from widthwise.model.laws import Gaussian
+from widthwise.training.blocks.one_hidden import one_hidden_blocks
+from widthwise.training.blocks.value import Name
+from widthwise.training.ensembles.controls import Controls
+from widthwise.training.ensembles.expectations import Expectations, averaged
+from widthwise.training.ensembles.samples import joint_cumulant
+
+_BATCHES = 32
+_NEURONS = 2**14  # of a batch
+_NUMBERS = 1e7
+
+
+def independent_neurons(net: MLP) -> bool:
+    """Whether F and Δ are sums over independent neurons, and Δ has mean 0, at every width."""
+    if net.depth > 1 or net.outputs > 1 or net.parametrization != "ntk":
+        return False
+    gaussian = net.bias_scaling == "constant" and net.bias_law[1] == Gaussian()
+    return gaussian or not net.has_bias(1)
+
+
+def neuron_expectations(
+    net: MLP,
+    width: int,
+    x: np.ndarray,
+    nngp: np.ndarray,
+    controls: Controls,
+    key: jax.Array,
+    *,
+    even: bool,
+) -> Expectations:
+    """Cumulants of the controls at width n.
+
+    Args:
+        net: a network of :func:`independent_neurons`.
+        width: n.
+        x: all points, train points first (points, inputs).
+        nngp: K, which is E F F at every width.
+        controls: the controls.
+        key: JAX random key of the sampled neurons.
+        even: whether cumulants of Θ_n with an odd number of F vanish.
+    """
+    N, limit = net.widths(width)[0], net.at_width(np.inf, x.shape[1])
+    times, rows = controls.propagator.shape[:2]
+    entries = rows * max(len(controls.labels), rows)
+    size = int(np.clip(_NUMBERS // entries, 1024, _NEURONS))
+    sample = partial(_neurons, limit, x, len(controls.solution.y), size)
+    moments = [controls.at(t) for t in range(times)]
+    batches = [_one(moments, nngp, N, sample(k), even) for k in jax.random.split(key, _BATCHES)]
+    found = {name: averaged(np.stack([b[name] for b in batches])) for name in batches[0]}
+    source = f"cumulants of one neuron, over {_BATCHES * size} sampled ones"
+    if net.activation.smooth:
+        found |= _by_rule(net, width, x, controls)
+        source += "; those of lowest order by a rule of integration"
+    return Expectations(
+        Estimate(nngp, np.zeros_like(nngp)),
+        found["third"],
+        found["first order"],
+        found["mixed"],
+        {k: found[f"linear {k}"] for k in (3, 4)},
+        {k: found[f"mixed {k}"] for k in (3, 4)},
+        source,
+    )
+
+
+def _by_rule(net: MLP, width: int, x: np.ndarray, controls: Controls) -> dict[str, Estimate]:
+    """What needs two and three factors, from the blocks of the law of training.
+
+    Empty where these are not available; each error is the estimated one of its block.
+    """
+    try:
+        blocks = one_hidden_blocks(net, x, len(controls.solution.y))
+    except ValueError:
+        return {}
+    rows, train, n = len(x), len(controls.solution.y), float(width)
+    A, y, root = controls.propagator, controls.labels, n**-0.5
+    zero = {"DF": (rows, train, rows), "FFF": (rows,) * 3, "DFF": (rows, train, rows, rows)}
+
+    def at(values: Mapping[Name, np.ndarray | float]) -> dict[str, np.ndarray]:
+        def block(name: str, order: int) -> np.ndarray:
+            return np.broadcast_to(values.get((name, order), 0.0), zero[name])
+
+        DF = root * np.moveaxis(block("DF", 1), 2, 0)
+        DFF = np.moveaxis(block("DFF", 2), (2, 3), (0, 1)) / n
+        turned = controls.forced(np.moveaxis(controls.modes(np.moveaxis(DF, 0, 2)), 2, 0))
+        first = np.einsum("jtxj->tx", turned)
+        both = controls.forced(np.moveaxis(controls.modes(np.moveaxis(DFF, 1, 3)), 3, 1))
+        mixed = np.einsum("ajtxj->atx", both) - controls.forced(DF) @ y
+        third = controls.solution.modes(root * block("FFF", 1), "tt", first=1)
+        return {
+            "first order": first,
+            "mixed": np.einsum("tab,btx->tax", A, mixed),
+            "third": third,
+        }
+
+    values = at(blocks.values)
+    moved = [at(part.values) for part in blocks.replicates]
+    errors = {
+        name: np.sqrt(np.mean([(part[name] - value) ** 2 for part in moved], 0) / len(moved))
+        if moved
+        else np.zeros_like(value)
+        for name, value in values.items()
+    }
+    return {name: Estimate(value, errors[name]) for name, value in values.items()}
+
+
+def _neurons(
+    net: MLP, x: np.ndarray, train: int, size: int, key: jax.Array
+) -> tuple[np.ndarray, np.ndarray]:
+    """η (neurons, points) and κ (neurons, points, train), each less its mean."""
+    weight_key, bias_key, readout_key = jax.random.split(key, 3)
+    d = x.shape[1]
+    z = net.weight_std[0] / np.sqrt(d) * net.weight_law[0].sample(weight_key, (size, d)) @ x.T
+    k = net.weight_std[0] ** 2 * (x @ x[:train].T) / d
+    if net.has_bias(0):
+        z = z + net.bias_std[0] * net.bias_law[0].sample(bias_key, (size, 1))
+        k = k + net.bias_std[0] ** 2
+    a = np.asarray(net.weight_law[1].sample(readout_key, (size, 1)))
+    phi = np.asarray(net.activation(z))
+    slope = a * np.asarray(net.activation.derivative()(jnp.asarray(z)))
+    std = float(net.weight_std[1])
+    kernel = phi[:, :, None] * phi[:, None, :train]
+    kernel = std**2 * (kernel + slope[:, :, None] * slope[:, None, :train] * np.asarray(k))
+    eta = std * a * phi
+    return eta - eta.mean(0), kernel - kernel.mean(0)
+
+
+def _one(
+    moments: list[Controls],
+    K: np.ndarray,
+    N: int,
+    neurons: tuple[np.ndarray, np.ndarray],
+    even: bool,
+) -> dict[str, np.ndarray]:
+    """The cumulants at N neurons, from those of a batch of neurons, time by time."""
+    eta, kernel = neurons
+    modes, y = moments[0].modes(eta), moments[0].labels
+    found = []
+    for controls in moments:
+        A = controls.propagator[0]
+        g, forced, gF = eta @ A.T, controls.forced(kernel)[:, 0], controls.modes(A @ K)
+        found.append(_at_time(g, forced, modes, gF, y, float(N), even))
+    third = np.einsum("sa,sj,sl->ajl", eta, modes, modes, optimize=True) / len(eta) / np.sqrt(N)
+    stacked = {name: np.stack([part[name] for part in found]) for name in found[0]}
+    return {"third": 0 * third if even else third} | stacked
+
+
+def _at_time(g, forced, F, gF, y, N: float, even: bool) -> dict[str, np.ndarray]:
+    """At one time: g (s, rows), forced κ (s, rows, modes), F (s, modes), κ(g, F) (rows, modes)."""
+    count = len(g)
+    G, Fj = g[:, :, None], F[:, None, :]
+
+    def of(*variables: np.ndarray) -> np.ndarray:
+        return joint_cumulant(variables)
+
+    odd = 0.0 if even else 1.0
+    with_F = np.einsum("sa,sxj,sj->ax", g, forced, F, optimize=True) / count / N
+    with_y = np.einsum("sa,sxj,j->ax", g, forced, y, optimize=True) / count / np.sqrt(N)
+    gD, gF_third = of(G, forced) / np.sqrt(N), of(G, G, Fj) / np.sqrt(N)
+    ggD = of(G, G, forced) / N
+    third = odd * (of(G, G, forced, Fj) / N**1.5 + 2 * gD * gF) - y * ggD
+    fourth = of(G, G, G, forced, Fj) / N**2 + 3 * ggD * gF + 3 * odd * gD * gF_third
+    fourth = fourth - odd * y * of(G, G, G, forced) / N**1.5
+    return {
+        "first order": odd * np.einsum("sxj,sj->x", forced, F) / count / np.sqrt(N),
+        "mixed": with_F - odd * with_y,
+        "linear 3": of(g, g, g) / np.sqrt(N),
+        "linear 4": of(g, g, g, g) / N,
+        "mixed 3": third.sum(-1),
+        "mixed 4": fourth.sum(-1),
+    }
