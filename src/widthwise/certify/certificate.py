@@ -27,6 +27,7 @@ TITLES = {
     "path": "path length (Theorem 1)",
     "linear_reference": "linear reference (Theorem 2')",
     "descent_path": "path length of gradient descent (Theorem 3)",
+    "sign_flips": "sign flips along the linear flow (Theorem 2)",
     "trajectory": "validated trajectory (Theorem 4)",
     "descent_trajectory": "iterates, then the path length of gradient descent (Theorem 3)",
 }

@@ -261,6 +261,7 @@ def evaluate(
     x: Float[np.ndarray, "points inputs"],
     y: Float[np.ndarray, "points outputs"],
     root: Float[np.ndarray, " points"] | None = None,
+    bounds: Smoothness | None = None,
 ) -> Evaluation:
     """A network of this library at its parameters, on the train points.
 
@@ -270,12 +271,13 @@ def evaluate(
         x: train points.
         y: their labels.
         root: roots of the points' multiplicities, by default 1.
+        bounds: sup-norms of the activation and its derivatives, by default those known for it.
 
     Raises:
         ValueError: where the parameters do not fit the network or the data, are not finite or
             belong to several networks, or the activation has no bounds.
     """
-    bounds = smoothness(net.activation)
+    bounds = smoothness(net.activation) if bounds is None else bounds
     n = _checked_width(net, parameters, x)
     sized, rates = net.at_width(n, x.shape[1]), net.learning_rates(n, x.shape[1])
     blocks, scales, bias_scales = [], [], []

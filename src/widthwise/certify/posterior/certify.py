@@ -10,9 +10,11 @@ from widthwise import _checks as checks
 from widthwise._vocabulary import ArrayLike
 from widthwise.certify.certificate import Certificate, Dynamics, Hypothesis, refusal
 from widthwise.certify.constants.ball import bounds_at
+from widthwise.certify.constants.kinks import piecewise, slopes
 from widthwise.certify.constants.smoothness import smoothness
 from widthwise.certify.evaluation import Evaluation, evaluate
 from widthwise.certify.posterior.descent import certify_descent, certify_descent_trajectory
+from widthwise.certify.posterior.flips import METHOD, certify_flips
 from widthwise.certify.posterior.limit import limit_distance
 from widthwise.certify.posterior.linear import certify_linear_reference
 from widthwise.certify.posterior.path import certify_path
@@ -22,12 +24,14 @@ from widthwise.certify.posterior.tube import certify_trajectory
 from widthwise.certify.relations import closest_pair, groups_of, tied_sentence
 from widthwise.model.architecture import MLP, Parameters, require_network
 
-Method: TypeAlias = Literal["auto", "path", "linear_reference", "trajectory", "textbook"]
+Method: TypeAlias = Literal[
+    "auto", "path", "linear_reference", "trajectory", "textbook", "sign_flips"
+]
 METHODS: dict[str, tuple[str, ...]] = {
     "flow": ("path", "linear_reference", "trajectory"),
     "descent": ("path", "trajectory"),
 }
-_COMPARED = {"flow": ("textbook",), "descent": ()}
+_BESIDES = {"flow": ("textbook", "sign_flips"), "descent": ()}
 _FLOW = {
     "textbook": certify_textbook,
     "path": certify_path,
@@ -52,14 +56,16 @@ def certify(
     multiplicity if their labels agree.
 
     Args:
-        net: the architecture, with a smooth activation of bounded φ' and φ''.
+        net: the architecture, with a smooth activation of bounded φ' and φ''; or, for gradient flow
+            of one hidden layer, one that is linear on either side of 0 (ReLU).
         parameters: one network's layers, as of :meth:`MLP.init`.
         x: train points (points, inputs).
         y: labels (points, outputs), or (points,) for one output.
         method: ``"path"`` (Theorem 1; Theorem 3 for descent), ``"linear_reference"`` (Theorem 2',
             flow only), ``"trajectory"`` (Theorem 4, one hidden layer; for descent the iterates,
             then Theorem 3), or ``"auto"``: these in turn, until one holds. ``"textbook"`` is there
-            to be compared with.
+            to be compared with. ``"sign_flips"`` (Theorem 2) is for activations with a kink, and
+            what ``"auto"`` tries for them.
         dynamics: ``"flow"`` or ``"descent"``.
         step: η of descent; by default 1/λ_max(Θ_0).
 
@@ -95,10 +101,46 @@ def certify(
     try:
         smoothness(net.activation)
     except ValueError as missing:
-        return refusal("none", dynamics, str(missing))
+        if slopes(net.activation) is None:
+            return refusal("none", dynamics, str(missing))
+        return _kinked(net, parameters, problem, method, dynamics)
+    if method == "sign_flips":
+        reason = "for activations with a kink; this one is smooth: take method='auto'"
+        return refusal(method, dynamics, reason)
     at = evaluate(net, parameters, *problem)
     made = _attempts(net, at, allowed, dynamics, eta)
     return made if made.output_deviation is None else _against_limit(net, at, made)
+
+
+def _kinked(
+    net: MLP,
+    parameters: Parameters,
+    problem: tuple[np.ndarray, np.ndarray, np.ndarray],
+    method: Method,
+    dynamics: Dynamics,
+) -> Certificate:
+    """The certificate of a network whose activation has a kink at 0 and is linear beside it."""
+    name = net.activation.name
+    what = (
+        f"activation {name!r} has a kink, so the Jacobian jumps where a preactivation changes sign"
+    )
+    if net.depth > 1 or dynamics == "descent" or method not in ("auto", METHOD):
+        reason = (
+            f"not available: {what}; only gradient flow of one hidden layer is certified, by "
+            "method='auto' or 'sign_flips'; a smooth activation such as 'softplus' or 'gelu' has "
+            "all methods"
+        )
+        return refusal("none", dynamics, reason)
+    at = evaluate(net, parameters, *problem, bounds=piecewise(net.activation))
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        if not (np.isfinite(at.residual).all() and np.isfinite(at.kernel).all()):
+            reason = "the outputs or gradients of this network overflow; scale its parameters down"
+            return refusal("none", dynamics, reason)
+        spectrum = Spectrum.of(at)
+        if not spectrum.alpha > 0:
+            return _singular(net, at, spectrum, dynamics)
+        made = certify_flips(at, spectrum)
+        return made if made.output_deviation is None else _against_limit(net, at, made)
 
 
 def methods_of(method: Method, dynamics: Dynamics) -> tuple[str, ...]:
@@ -110,7 +152,7 @@ def methods_of(method: Method, dynamics: Dynamics) -> tuple[str, ...]:
     if dynamics not in METHODS:
         raise ValueError(f"dynamics must be 'flow' or 'descent', got {dynamics!r}")
     tried = METHODS[dynamics]
-    allowed = (*tried, *_COMPARED[dynamics])
+    allowed = (*tried, *_BESIDES[dynamics])
     if method not in ("auto", *allowed):
         raise ValueError(
             f"method must be 'auto', {', '.join(map(repr, allowed))} for dynamics={dynamics!r}, "
