@@ -183,7 +183,7 @@ def without_ties(net: MLP, x: np.ndarray, y: np.ndarray, dynamics: Dynamics):
     if not live:
         reason = "every input is zero, so the outputs are 0 for all parameters: nothing is trained"
         return refusal("none", dynamics, reason)
-    first = [group.points[int(np.argmax(group.factors == 1))] for group in live]
+    first = [group.points[0] for group in live]
     roots: Float[np.ndarray, " points"] = np.sqrt([group.multiplicity for group in live])
     return x[first], y[first], roots
 
