@@ -47,6 +47,12 @@ def test_duplicates_merge_or_contradict():
         (ww.MLP(1, "relu"), [[1.0, 2.0], [3.0, 6.0]], [1.0, 3.0], 0.0),
         (ww.MLP(1, "relu"), [[1.0, 2.0], [3.0, 6.0]], [1.0, 2.0], 0.5 / 10),
         (ww.MLP(2, "polynomial(0, 0, 1)"), [[1.0, 2.0], [2.0, 4.0]], [1.0, 16.0], 0.0),
+        (ww.MLP(2, "identity"), [[1.0, 2.0], [-2.0, -4.0]], [1.0, -2.0], 0.0),
+        (ww.MLP(1, "abs"), [[1.0, 2.0], [-2.0, -4.0]], [1.0, 2.0], 0.0),
+        (ww.MLP(1, "abs"), [[1.0, 2.0], [-2.0, -4.0]], [1.0, -2.0], 0.5 * (5 - 9 / 5)),
+        (ww.MLP(2, "polynomial(0, 0, 0, 1)"), [[1.0], [-1.0]], [1.0, -1.0], 0.0),
+        (ww.MLP(1, "relu"), [[49.0], [1.0]], [49.0, 1.0], 0.0),
+        (ww.MLP(1, "erf"), [[0.0, 0.0], [-0.0, 0.0]], [0.0, 0.0], 0.0),
     ],
 )
 def test_parallel_inputs_without_bias(net, x, y, least):
@@ -55,7 +61,7 @@ def test_parallel_inputs_without_bias(net, x, y, least):
     assert not found.positive
     assert found.least_loss == pytest.approx(least, abs=1e-14)
     values = np.linalg.eigvalsh(np.asarray(ww.limit_kernels(net, x).ntk))
-    assert abs(values[0]) < 1e-10 * values[-1]
+    assert abs(values[0]) <= 1e-10 * values[-1]
 
 
 @pytest.mark.parametrize(
@@ -66,6 +72,9 @@ def test_parallel_inputs_without_bias(net, x, y, least):
         (ERF, [[1.0, 2.0], [2.0, 4.0]]),
         (ww.MLP(1, "relu"), [[1.0, 2.0], [-1.0, -2.0]]),
         (ww.MLP(1, "relu"), [[1.0, 2.0], [3.0, 6.01]]),
+        (ww.MLP(1, "relu"), [[1.0, 2.0], [-3.0, -6.0]]),
+        (ww.MLP(1, "erf", bias_std=[0.0, 0.5]), [[1.0, 2.0], [-1.0, -2.0]]),
+        (ww.MLP(1, "cos", bias_std=[0.5, 0.0]), [[1.0, 2.0], [-1.0, -2.0]]),
     ],
 )
 def test_pairs_that_are_not_tied(net, x):
@@ -81,6 +90,9 @@ def test_pairs_that_are_not_tied(net, x):
         ("identity", 0.5, 3, 4),
         ("polynomial(0, 0, 1)", 0.0, 2, 3),
         ("polynomial(0, 1, 1)", 0.5, 2, 6),
+        ("polynomial(1, 0, 1)", [0.0, 0.5], 2, 4),
+        ("polynomial(0, 1, 0, 1)", 0.0, 2, 6),
+        ("polynomial(0, 0, 1)", [0.0, 0.5], 2, 4),
     ],
 )
 def test_rank_of_polynomial_activations(kind, bias, inputs, rank):
@@ -105,3 +117,24 @@ def test_near_duplicates_are_named_not_merged():
     assert found.pair[:2] == (2, 4)
     assert set(found.support) == {2, 4}
     assert "points 2 and 4" in str(found)
+
+
+@pytest.mark.parametrize("bias", [0.0, 0.4])
+def test_the_pair_named_bounds_the_eigenvalue_from_above(bias):
+    """Without bias x and 2x are nearer to parallel than the pair that makes λ_min small."""
+    x = np.array([[1.0, 0.0], [2.0, 0.0], [0.3, 1.0], [0.3, 1.001]])
+    found = kernel_positivity(ww.MLP(1, "erf", bias_std=bias), x)
+    assert found.pair[:2] == (2, 3)
+    theta = np.asarray(ww.limit_kernels(ww.MLP(1, "erf", bias_std=bias), x).ntk)
+    least = np.linalg.eigvalsh(theta[2:, 2:])[0]
+    assert found.pair_bound == pytest.approx(least, rel=1e-6)
+    assert found.smallest <= found.pair_bound
+    assert set(found.support) == {2, 3}
+
+
+def test_labels_agree_in_rational_numbers():
+    """1/49 rounded, times 49, is not 1: the labels agree all the same; 0.1 is not 0.3 / 3."""
+    relu = ww.MLP(1, "relu")
+    x = [[49.0, 49.0], [1.0, 1.0], [7.0, 7.0]]
+    assert kernel_positivity(relu, x, [49.0, 1.0, 7.0]).least_loss == 0.0
+    assert 0 < kernel_positivity(relu, [[3.0], [1.0]], [0.3, 0.1]).least_loss < 1e-30

@@ -30,23 +30,22 @@ def test_theorem_5_at_the_published_widths(m, d, width):
     assert plan.confidence == 1.0
 
 
-def test_events_of_theorem_5_happen_more_often_than_promised():
-    """Θ_0 ⪰ (1 - ε)Θ_∞, readout columns ≤ A and |r_0| ≤ ϱ, each with probability 1 - δ/3."""
-    rng = np.random.default_rng(0)
-    net = ww.MLP(1, "tanh", 1.3, [0.4, 0.3], outputs=2)
-    x, y = np.array([[3.0, 0.0], [0.0, 3.0], [3.0, 0.0]]), rng.normal(size=(3, 2))
-    y[2] = y[0]
+def failures_of_events(net, x, y, n, delta, seeds):
+    """How often Θ_0 ⪰ (1 - ε)(Θ_∞ - τ), readout columns ≤ A and |r_0| ≤ ϱ fail."""
     problem = without_ties(net, x, y, "flow")
-    given, n, delta = ingredients(net, *problem), 3000, 0.3
+    given = ingredients(net, *problem)
     made = given.constants(n, delta)
     assert made["epsilon"] < 1
     limit = np.asarray(ww.limit_kernels(net, problem[0]).ntk)
-    root = np.repeat(problem[2], 2)
-    limit = root[:, None] * np.kron(limit, np.eye(2)) * root
+    root = np.repeat(problem[2], net.outputs)
+    limit = root[:, None] * np.kron(limit, np.eye(net.outputs)) * root
     values, vectors = np.linalg.eigh(limit)
+    assert given.smallest == pytest.approx(values[0], rel=1e-9)
+    assert made["lambda"] == pytest.approx(values[0] - made.get("lost", 0.0), rel=1e-8)
+    values = values - made.get("lost", 0.0)
     whiten = vectors / np.sqrt(values)
     failures = np.zeros(3)
-    for seed in range(40):
+    for seed in range(seeds):
         parameters = net.init(jax.random.key(seed), n, 2)
         at = evaluate(net, parameters, *problem)
         least = np.linalg.eigvalsh(whiten.T @ at.kernel @ whiten)[0]
@@ -56,16 +55,75 @@ def test_events_of_theorem_5_happen_more_often_than_promised():
             column > made["readout"],
             np.linalg.norm(at.residual) > made["residual"],
         ]
+    return failures, made
+
+
+def test_events_of_theorem_5_happen_more_often_than_promised():
+    """Each with probability 1 - δ/3."""
+    rng = np.random.default_rng(0)
+    net = ww.MLP(1, "tanh", 1.3, [0.4, 0.3], outputs=2)
+    x, y = np.array([[3.0, 0.0], [0.0, 3.0], [3.0, 0.0]]), rng.normal(size=(3, 2))
+    y[2] = y[0]
+    n, delta = 3000, 0.3
+    failures, made = failures_of_events(net, x, y, n, delta, 40)
     assert (stats.binom.sf(failures - 1, 40, delta / 3) > 1e-3).all()
-    assert given.smallest == pytest.approx(values[0], rel=1e-9)
     assert made["readout"] == pytest.approx(stats.chi.isf(delta / (3 * n), 2), rel=1e-8)
+
+
+@pytest.mark.parametrize("kind", ["softplus", "gelu"])
+def test_truncation_of_unbounded_activations(kind):
+    """What is lost by T is at most τ, and the root mean square of the features at most F."""
+    rng = np.random.default_rng(0)
+    net = ww.MLP(1, kind, 1.3, [0.4, 0.3])
+    x, y = np.array([[3.0, 0.0], [0.0, 3.0], [1.0, 1.0]]), rng.normal(size=(3, 1))
+    n, delta = 40_000, 0.3
+    given = ingredients(net, *without_ties(net, x, y, "flow"))
+    made = given.constants(n, delta)
+    assert 0 < made["lost"] < given.smallest / 2
+    weight, bias = rng.normal(size=(10**6, 2)), rng.normal(size=(10**6, 1))
+    z = 1.3 / 2**0.5 * weight @ x.T + 0.4 * bias
+    square = (np.asarray(net.activation(z)) ** 2).sum(1)
+    lost = 1.3**2 * square * (square > made["feature"] ** 2)
+    assert lost.mean() <= made["lost"] + 4 * lost.std() / 1e3
+    residual = np.sqrt(1.3**2 * square.mean() + 3 * 0.3**2)
+    assert made["residual"] > np.linalg.norm(y) + residual
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "n"), [("tanh", 3000), ("softplus", 12_000), ("gelu", 12_000), ("silu", 12_000)]
+)
+def test_events_of_theorem_5_over_activations(kind, n):
+    """Every event has its share of δ, for unbounded activations by truncation."""
+    net = ww.MLP(1, kind, 1.3, [0.4, 0.3])
+    x, y = np.array([[3.0, 0.0], [-1.0, 3.0]]), np.array([[1.0], [-1.0]])
+    failures, _ = failures_of_events(net, x, y, n, 0.3, 100)
+    assert (stats.binom.sf(failures - 1, 100, 0.1) > 1e-3).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "m"), [("tanh", 1), ("softplus", 1), ("identity", 2)])
+def test_networks_of_the_proven_width_are_certified(kind, m):
+    """At the width of Theorem 5 a network fails Theorem 1 with probability δ at most."""
+    net, delta, seeds = ww.MLP(1, kind), 0.1, 60
+    x, y = np.array([[2.0, 0.0], [0.0, 2.0]])[:m], np.array([0.01, -0.01])[:m]
+    plan = certified_width(net, x, y, 1 - delta, kind="proven")
+    assert plan.width < 50_000
+    failed = 0
+    for seed in range(seeds):
+        parameters = net.init(jax.random.key(seed), plan.width, 2)
+        made = certify(net, parameters, x, y, method="path")
+        failed += not made.holds
+        if made.holds:
+            assert made.movement <= plan.constants["movement"]
+    assert stats.binom.sf(failed - 1, seeds, delta) > 1e-3
 
 
 def test_proven_refusals(unchecked):
     x, y = sphere(3, 3)
     for net, message in (
         (ww.MLP(2, "erf"), "one hidden layer, this network has 2"),
-        (ww.MLP(1, "softplus"), "bounded activation, 'softplus'"),
+        (ww.MLP(1, "softplus", weight_law=["uniform", "gaussian"]), "Gaussian first layer.*unif"),
         (ww.MLP(1, "erf", weight_law="uniform"), "Gaussian readout, this one is uniform"),
         (ww.MLP(1, "erf", parametrization="standard"), "NTK parametrization"),
         (ww.MLP(1, "relu"), "kink"),
@@ -102,6 +160,36 @@ def test_clopper_pearson_against_the_binomial_law():
 def test_a_test_stops_when_it_is_decided():
     made = run_test(lambda seed: seed != 2, 8, 59, 0.95, 0.05)
     assert (made.certified, made.seeds, made.passed) == (2, 3, False)
+    assert made.lower_limit == clopper_pearson(2, 59, 0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("p", "seeds"), [(0.9, 30), (0.6, 30), (0.97, None)])
+def test_lower_limits_cover_even_where_one_stops_early(p, seeds):
+    """At a single width the limit exceeds the true probability no more often than γ."""
+    rng, gamma, runs = np.random.default_rng(5), 0.1, 4000
+    wrong = 0
+    for _ in range(runs):
+        count = seeds_needed(0.85, gamma) if seeds is None else seeds
+        made = run_test(lambda seed: rng.uniform() < p, 8, count, 0.85, gamma)
+        wrong += made.lower_limit > p
+    assert stats.binom.sf(wrong - 1, runs, gamma) > 1e-3
+
+
+@pytest.mark.slow
+def test_the_statistical_statement_about_networks():
+    """Fresh networks of the width found are certified as often as the statement says."""
+    x, y = sphere(3, 3)
+    plan = certified_width(ERF, x, y, 0.7, 0.95, dynamics="descent", start=2)
+    assert plan.found
+    held = sum(
+        certify(
+            ERF, ERF.init(jax.random.key(10_000 + i), plan.width, 3), x, y, dynamics="descent"
+        ).holds
+        for i in range(60)
+    )
+    limit = next(t.lower_limit for t in plan.tested if t.width == plan.width)
+    assert stats.binom.cdf(held, 60, limit) > 1e-3
 
 
 def test_wrong_statements_are_rare():

@@ -6,9 +6,13 @@ Math. Data Sci. 7 (2025) 495, arXiv:2404.12928. How positive is a number, λ_min
 returns it with its error and with what makes it small:
 
 * points tied to each other (:mod:`widthwise.certify.relations`) make it 0;
-* a polynomial φ of degree p makes Θ_∞ a polynomial in x of degree D = p^L, so its rank is at most
-  the number of monomials: C(d + D, D), or C(d + D - 1, D) for φ = z^p without biases;
-* points that are nearly equal, or nearly parallel without bias, make it small.
+* a polynomial φ of degree p makes every ∂f/∂θ a polynomial in x of degree D = p^L, so the rank of
+  Θ_∞ is at most the number of monomials x^k that can occur: those of |k| ≤ D; only even |k| for an
+  even φ without bias in the first layer; only odd |k| for an odd φ without biases; only |k| = D for
+  φ = z^p without biases;
+* points that are nearly equal, or nearly parallel without bias, make it small: the kernel of two
+  points alone bounds λ_min from above (Cauchy interlacing), and the pair that bounds it best is
+  named.
 
 The error is that of the kernel, in Frobenius norm, and the eigenvalue solver's.
 """
@@ -21,7 +25,7 @@ from jaxtyping import Float
 
 from widthwise import _checks as checks
 from widthwise._vocabulary import ArrayLike
-from widthwise.certify.relations import Group, closest_pair, groups_of, tied_sentence
+from widthwise.certify.relations import Group, cosines, groups_of, tied_sentence
 from widthwise.limit.kernels import limit_kernels
 from widthwise.model.architecture import MLP, require_network
 
@@ -38,7 +42,9 @@ class KernelPositivity:
         groups: the groups of tied points with more than one point or output 0.
         least_loss: what no parameters bring the loss below; ``None`` if no labels were given.
         rank_bound: largest possible rank of Θ_∞, for a polynomial activation; else ``None``.
-        pair: the pair of distinct points nearest to parallel, and its |cosine|.
+        pair: the two distinct points whose own 2×2 kernel has the smallest eigenvalue, and their
+            |cosine| as the first layer sees them (0 for a zero input).
+        pair_bound: that eigenvalue, an upper bound of λ_min.
         support: points that carry most of the eigenvector of λ_min.
         reason: all of it in words.
     """
@@ -50,6 +56,7 @@ class KernelPositivity:
     least_loss: float | None
     rank_bound: int | None
     pair: tuple[int, int, float] | None
+    pair_bound: float | None
     support: tuple[int, ...]
     reason: str
 
@@ -88,22 +95,24 @@ def kernel_positivity(net: MLP, x: ArrayLike, y: ArrayLike | None = None) -> Ker
     tied = tuple(group for group in groups if len(group.points) > 1 or not group.multiplicity)
     live = [group for group in groups if group.multiplicity]
     rank = _rank_bound(net, points.shape[1])
-    smallest, error, support = _smallest(net, points, live)
+    smallest, error, support, pair, bound = _smallest(net, points, live)
     if rank is not None and rank < len(live):
         smallest, error = 0.0, 0.0
     least = None if labels is None else sum(group.least_loss(labels) for group in groups)
-    distinct = [group.points[0] for group in live]
-    near = closest_pair(net, points[distinct]) if live else None
-    pair = None if near is None else (distinct[near[0]], distinct[near[1]], near[2])
     positive = not tied and smallest > error
-    reason = _reason(net, points, labels, tied, rank, len(live), pair, support, smallest > error)
-    return KernelPositivity(smallest, error, positive, tied, least, rank, pair, support, reason)
+    reason = _reason(
+        net, points, labels, tied, rank, len(live), pair, bound, support, smallest > error
+    )
+    return KernelPositivity(
+        smallest, error, positive, tied, least, rank, pair, bound, support, reason
+    )
 
 
-def _smallest(net: MLP, x: np.ndarray, live: list[Group]) -> tuple[float, float, tuple[int, ...]]:
+def _smallest(net: MLP, x: np.ndarray, live: list[Group]):
+    """λ_min, its error, where its eigenvector lives, and the pair that bounds it best."""
     if not live:
-        return 0.0, 0.0, ()
-    first = [group.points[int(np.argmax(group.factors == 1))] for group in live]
+        return 0.0, 0.0, (), None, None
+    first = [group.points[0] for group in live]
     root = np.sqrt([group.multiplicity for group in live])
     kernels = limit_kernels(net, x[first])
     theta = root[:, None] * np.asarray(kernels.ntk) * root
@@ -113,7 +122,15 @@ def _smallest(net: MLP, x: np.ndarray, live: list[Group]) -> tuple[float, float,
     error = float(np.linalg.norm(uncertain)) + solver
     weight = vectors[:, 0] ** 2
     support = tuple(first[i] for i in np.argsort(-weight) if weight[i] > 0.1)
-    return max(float(values[0]), 0.0), error, support
+    pair = bound = None
+    if len(first) > 1:
+        a, b, c = np.diag(theta)[:, None], np.diag(theta), theta
+        least = (a + b - np.hypot(a - b, 2 * c)) / 2
+        least[np.tril_indices(len(first))] = np.inf
+        i, j = np.unravel_index(int(np.argmin(least)), least.shape)
+        pair = first[i], first[j], float(cosines(net, x[first])[i, j])
+        bound = max(float(least[i, j]), 0.0)
+    return max(float(values[0]), 0.0), error, support, pair, bound
 
 
 def _rank_bound(net: MLP, inputs: int) -> int | None:
@@ -125,14 +142,19 @@ def _rank_bound(net: MLP, inputs: int) -> int | None:
     else:
         return None
     total = degree**net.depth
-    monomial = activation.homogeneity is not None
     unbiased = not any(net.has_bias(l) for l in range(net.depth + 1))
-    if monomial and unbiased:
-        return math.comb(inputs + total - 1, total)
-    return math.comb(inputs + total, total)
+    if activation.homogeneity is not None and unbiased:
+        degrees = [total]
+    elif activation.parity == "even" and not net.has_bias(0):
+        degrees = range(0, total + 1, 2)
+    elif activation.parity == "odd" and unbiased:
+        degrees = range(1, total + 1, 2)
+    else:
+        return math.comb(inputs + total, total)
+    return sum(math.comb(inputs + k - 1, k) for k in degrees)
 
 
-def _reason(net, x, y, tied, rank, count, pair, support, positive) -> str:
+def _reason(net, x, y, tied, rank, count, pair, bound, support, positive) -> str:
     parts = []
     for group in tied:
         if y is not None and group.least_loss(y):
@@ -147,7 +169,10 @@ def _reason(net, x, y, tied, rank, count, pair, support, positive) -> str:
         )
     if pair is not None:
         i, j, cosine = pair
-        parts.append(f"nearest to parallel are points {i} and {j} (|cosine| {cosine:.9g})")
+        parts.append(
+            f"hardest to tell apart are points {i} and {j} (|cosine| {cosine:.9g}), which alone "
+            f"keep λ_min at {bound:.3g} or below"
+        )
     if not positive and support:
         parts.append(f"the eigenvector of λ_min lives on points {', '.join(map(str, support))}")
     return "; ".join(parts) or "no two points are tied or compared"

@@ -4,12 +4,14 @@ r"""Points whose outputs are tied to each other at every value of the parameters
     x' = -x, φ even, no bias in the first layer    f(x') = f(x);
     x' = -x, φ odd, no biases                      f(x') = -f(x);
     x' = 0, φ odd or φ(cz) = c^p φ(z), no biases   f(x') = 0;
-    x' = cx, c > 0, φ(cz) = c^p φ(z), no biases    f(x') = c^{p^L} f(x).
+    x' = cx, c > 0, φ(cz) = c^p φ(z), no biases    f(x') = c^{p^L} f(x);
+    x' = cx, c < 0, the same and φ even or odd     f(x') = |c|^{p^L} f(x) or -|c|^{p^L} f(x).
 
 Within a group f(x_i) = κ_i f, so the tangent kernel is singular, and no parameters bring the loss
 below Σ_groups ½ Σ_outputs (|y|² - (κ·y)²/|κ|²); for two equal inputs that is ¼(y - y')². Where the
-labels agree, y_i = κ_i y, training is that of one point of multiplicity |κ|². Relations are exact:
-inputs that are nearly equal are different points, whose labels may well be fitted.
+labels agree, y_i = κ_i y, training is that of one point of multiplicity |κ|². Relations are exact,
+in rational numbers: inputs that are nearly equal are different points, whose labels may well be
+fitted, and labels agree or they do not.
 """
 
 from dataclasses import dataclass
@@ -21,6 +23,8 @@ from jaxtyping import Float
 
 from widthwise.model.architecture import MLP
 
+_LARGEST_POWER = 1000  # of a factor c^{p^L}; beyond it no relation is looked for
+
 
 @dataclass(frozen=True, eq=False)
 class Group:
@@ -28,11 +32,16 @@ class Group:
 
     Args:
         points: rows of the data, increasing.
-        factors: κ, that of the first nonzero point 1; all 0 for points whose output is 0.
+        ratios: κ, that of the first point 1; all 0 for points whose output is 0.
     """
 
     points: tuple[int, ...]
-    factors: Float[np.ndarray, " group"]
+    ratios: tuple[Fraction, ...]
+
+    @property
+    def factors(self) -> Float[np.ndarray, " group"]:
+        """κ, rounded."""
+        return np.array([float(ratio) for ratio in self.ratios])
 
     @property
     def multiplicity(self) -> float:
@@ -41,27 +50,29 @@ class Group:
 
     def least_loss(self, y: Float[np.ndarray, "points outputs"]) -> float:
         """The smallest loss these points can have; exactly 0 where their labels agree."""
-        labels, mass = y[list(self.points)], self.multiplicity
-        best = self.factors @ labels / mass if mass else np.zeros(y.shape[1])
-        first = labels[np.argmax(self.factors == 1)] if mass else best
-        if (labels == self.factors[:, None] * first).all():
-            return 0.0
-        return 0.5 * float(((labels - self.factors[:, None] * best) ** 2).sum())
+        labels = [[Fraction(float(value)) for value in y[i]] for i in self.points]
+        mass, total = sum(ratio**2 for ratio in self.ratios), Fraction(0)
+        for component in zip(*labels, strict=True):
+            total += sum(value**2 for value in component)
+            if mass:
+                along = sum(k * v for k, v in zip(self.ratios, component, strict=True))
+                total -= along**2 / mass
+        return float(total / 2)
 
 
 def groups_of(net: MLP, x: Float[np.ndarray, "points inputs"]) -> tuple[Group, ...]:
     """All points in groups, in the order of their first points; most groups have one point."""
-    found: list[tuple[list[int], list[float]]] = []
+    found: list[tuple[list[int], list[Fraction]]] = []
     for i, point in enumerate(x):
-        for points, factors in found:
+        for points, ratios in found:
             factor = _factor(net, x[points[0]], point)
             if factor is not None:
                 points.append(i)
-                factors.append(factor if factors[0] else 0.0)
+                ratios.append(factor if ratios[0] else Fraction(0))
                 break
         else:
-            found.append(([i], [0.0 if _vanishes(net, point) else 1.0]))
-    return tuple(Group(tuple(points), np.array(factors)) for points, factors in found)
+            found.append(([i], [Fraction(0 if _vanishes(net, point) else 1)]))
+    return tuple(Group(tuple(points), tuple(ratios)) for points, ratios in found)
 
 
 def _unbiased(net: MLP) -> bool:
@@ -73,23 +84,26 @@ def _vanishes(net: MLP, x: np.ndarray) -> bool:
     return odd and _unbiased(net) and not x.any()
 
 
-def _factor(net: MLP, x: np.ndarray, x2: np.ndarray) -> float | None:
+def _factor(net: MLP, x: np.ndarray, x2: np.ndarray) -> Fraction | None:
     """κ with f(x2) = κ f(x) for all parameters, if it is known."""
     if (x == x2).all():
-        return 1.0
+        return Fraction(1)
     parity = net.activation.parity
     if (x == -x2).all():
         if parity == "even" and not net.has_bias(0):
-            return 1.0
+            return Fraction(1)
         if parity == "odd" and _unbiased(net):
-            return -1.0
+            return Fraction(-1)
     degree = net.activation.homogeneity
     if degree is None or not _unbiased(net):
         return None
-    ratio = _ratio(x, x2)
-    if ratio is None or ratio <= 0:
+    ratio, power = _ratio(x, x2), degree**net.depth
+    if ratio is None or power > _LARGEST_POWER or (ratio < 0 and parity is None):
         return None
-    return float(ratio) ** degree**net.depth
+    factor = abs(ratio) ** power
+    if not 2.0**-500 < factor < 2.0**500:
+        return None
+    return -factor if ratio < 0 and parity == "odd" else factor
 
 
 def _ratio(x: np.ndarray, x2: np.ndarray) -> Fraction | None:
@@ -107,17 +121,21 @@ def closest_pair(net: MLP, x: Float[np.ndarray, "points inputs"]) -> tuple[int, 
 
     Without a first-layer bias antiparallel counts as parallel; a zero input has no cosine.
     """
+    gram = cosines(net, x)
+    if len(x) < 2 or not gram[np.triu_indices(len(x), 1)].any():
+        return None
+    i, j = max(combinations(range(len(x)), 2), key=lambda pair: gram[pair])
+    return i, j, float(gram[i, j])
+
+
+def cosines(net: MLP, x: Float[np.ndarray, "points inputs"]) -> Float[np.ndarray, "points points"]:
+    """|cosine| of every two points as the first layer sees them; 0 for a zero input."""
     scaled = x / x.shape[1] ** 0.5 * float(net.weight_std[0])
     shift = np.full((len(x), 1), float(net.at_width(1, x.shape[1]).bias_std[0]))
     extended = np.concatenate([scaled, shift], axis=1)
     size = np.sqrt((extended**2).sum(1))
-    pairs = [(i, j) for i, j in combinations(range(len(x)), 2) if size[i] and size[j]]
-    if not pairs:
-        return None
     unit = extended / np.where(size, size, 1.0)[:, None]
-    gram = unit @ unit.T
-    i, j = max(pairs, key=lambda pair: abs(gram[pair]))
-    return i, j, float(np.clip(abs(gram[i, j]), 0.0, 1.0))
+    return np.minimum(np.abs(unit @ unit.T), 1.0)
 
 
 def tied_sentence(

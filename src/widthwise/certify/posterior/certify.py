@@ -22,16 +22,29 @@ from widthwise.certify.posterior.spectrum import Spectrum
 from widthwise.certify.posterior.textbook import certify_textbook
 from widthwise.certify.posterior.tube import certify_trajectory
 from widthwise.certify.relations import closest_pair, groups_of, tied_sentence
+from widthwise.certify.rigorous.intervals import context
+from widthwise.certify.rigorous.network import Verified
+from widthwise.certify.rigorous.theorems import (
+    ASSUMPTION,
+    descent_in_intervals,
+    iterate_in_intervals,
+    path_in_intervals,
+)
 from widthwise.model.architecture import MLP, Parameters, require_network
 
 Method: TypeAlias = Literal[
     "auto", "path", "linear_reference", "trajectory", "textbook", "sign_flips"
 ]
+Arithmetic: TypeAlias = Literal["margins", "interval"]
 METHODS: dict[str, tuple[str, ...]] = {
     "flow": ("path", "linear_reference", "trajectory"),
     "descent": ("path", "trajectory"),
 }
 _BESIDES = {"flow": ("textbook", "sign_flips"), "descent": ()}
+_NOT_IN_INTERVALS = (
+    "not available: the step rules of this method are not built in interval arithmetic; take "
+    "arithmetic='margins', or dynamics='descent'"
+)
 _FLOW = {
     "textbook": certify_textbook,
     "path": certify_path,
@@ -48,6 +61,7 @@ def certify(
     method: Method = "auto",
     dynamics: Dynamics = "flow",
     step: float | None = None,
+    arithmetic: Arithmetic = "margins",
 ) -> Certificate:
     """A proof, if one is found, that training from these parameters converges to zero loss.
 
@@ -68,6 +82,10 @@ def certify(
             what ``"auto"`` tries for them.
         dynamics: ``"flow"`` or ``"descent"``.
         step: η of descent; by default 1/λ_max(Θ_0).
+        arithmetic: ``"margins"``: float64 with a-priori bounds of its rounding and of the
+            eigenvalue solver, worst cases times a safety factor. ``"interval"``: eigenvalues,
+            constants and hypotheses in outward-rounded intervals, for Theorems 1 and 3 and one
+            hidden layer; needs mpmath (``pip install 'widthwise[interval]'``).
 
     Returns:
         :class:`Certificate`. If it does not hold, ``reason`` says why; that is no statement about
@@ -92,6 +110,10 @@ def certify(
     allowed = methods_of(method, dynamics)
     if step is not None and dynamics == "flow":
         raise ValueError(f"step belongs to dynamics='descent', got step={step!r} for the flow")
+    if arithmetic not in ("margins", "interval"):
+        raise ValueError(f"arithmetic must be 'margins' or 'interval', got {arithmetic!r}")
+    if arithmetic == "interval":
+        context()
     eta = None if step is None else checks.positive(step, "step")
     points = checks.points(x)
     labels = checks.targets(y, len(points), net.outputs)
@@ -103,11 +125,16 @@ def certify(
     except ValueError as missing:
         if slopes(net.activation) is None:
             return refusal("none", dynamics, str(missing))
+        if arithmetic == "interval":
+            return refusal(method, dynamics, _NOT_IN_INTERVALS)
         return _kinked(net, parameters, problem, method, dynamics)
     if method == "sign_flips":
         reason = "for activations with a kink; this one is smooth: take method='auto'"
         return refusal(method, dynamics, reason)
     at = evaluate(net, parameters, *problem)
+    if arithmetic == "interval":
+        made = _attempts_in_intervals(at, allowed, dynamics, eta)
+        return replace(made, assumption=ASSUMPTION)
     made = _attempts(net, at, allowed, dynamics, eta)
     return made if made.output_deviation is None else _against_limit(net, at, made)
 
@@ -187,12 +214,10 @@ def _attempts(
     net: MLP, at: Evaluation, methods: tuple[str, ...], dynamics: Dynamics, step: float | None
 ) -> Certificate:
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        if not (np.isfinite(at.residual).all() and np.isfinite(at.kernel).all()):
-            reason = "the outputs or gradients of this network overflow; scale its parameters down"
-            return refusal("none", dynamics, reason)
+        if (overflow := _overflow(at, dynamics)) is not None:
+            return overflow
         spectrum, bounds = Spectrum.of(at), bounds_at(at)
-        if dynamics == "descent" and step is None:
-            step = float(1 / spectrum.values[-1]) if spectrum.values[-1] > 0 else 1.0
+        eta = _default_step(at) if step is None else step
         if not spectrum.alpha > 0 and (dynamics == "flow" or methods == ("path",)):
             return _singular(net, at, spectrum, dynamics)
         tried: list[Certificate] = []
@@ -200,13 +225,55 @@ def _attempts(
             if dynamics == "flow":
                 made = _FLOW[method](at, bounds, spectrum)
             elif method == "path":
-                made = certify_descent(bounds, spectrum, step or 1.0)
+                made = certify_descent(bounds, spectrum, eta)
             else:
-                made = certify_descent_trajectory(at, bounds, step or 1.0)
+                made = certify_descent_trajectory(at, bounds, eta)
             if made.holds:
                 return made.after(tried)
             tried.append(made)
         return tried[-1].after(tried[:-1])
+
+
+def _overflow(at: Evaluation, dynamics: Dynamics) -> Certificate | None:
+    if np.isfinite(at.residual).all() and np.isfinite(at.kernel).all():
+        return None
+    reason = "the outputs or gradients of this network overflow; scale its parameters down"
+    return refusal("none", dynamics, reason)
+
+
+def _default_step(at: Evaluation) -> float:
+    """1/λ_max(Θ_0)."""
+    largest = float(np.linalg.eigvalsh(at.kernel)[-1])
+    return 1 / largest if largest > 0 else 1.0
+
+
+def _attempts_in_intervals(
+    at: Evaluation, methods: tuple[str, ...], dynamics: Dynamics, step: float | None
+) -> Certificate:
+    """The methods in turn, those built for intervals; candidates are found with margins."""
+    network = Verified(at)
+    missing = network.available
+    if missing is not None:
+        return refusal("none", dynamics, f"not available: {missing}; take arithmetic='margins'")
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        if (overflow := _overflow(at, dynamics)) is not None:
+            return overflow
+    eta = _default_step(at) if step is None else step
+    tried: list[Certificate] = []
+    for method in methods:
+        if method == "path" and dynamics == "flow":
+            made = path_in_intervals(network)
+        elif method == "path":
+            made = descent_in_intervals(network, eta, "descent_path")
+        elif dynamics == "descent":
+            found = certify_descent_trajectory(at, bounds_at(at), eta)
+            made = iterate_in_intervals(at, eta, int(found.since)) if found.holds else found
+        else:
+            made = refusal(method, dynamics, _NOT_IN_INTERVALS)
+        if made.holds:
+            return made.after(tried)
+        tried.append(made)
+    return tried[-1].after(tried[:-1])
 
 
 def without_ties(net: MLP, x: np.ndarray, y: np.ndarray, dynamics: Dynamics):
@@ -225,7 +292,7 @@ def without_ties(net: MLP, x: np.ndarray, y: np.ndarray, dynamics: Dynamics):
     if not live:
         reason = "every input is zero, so the outputs are 0 for all parameters: nothing is trained"
         return refusal("none", dynamics, reason)
-    first = [group.points[int(np.argmax(group.factors == 1))] for group in live]
+    first = [group.points[0] for group in live]
     roots: Float[np.ndarray, " points"] = np.sqrt([group.multiplicity for group in live])
     return x[first], y[first], roots
 

@@ -1,27 +1,44 @@
 r"""Theorem 5: a width that suffices with probability 1 - δ, one hidden layer.
 
-φ, φ', φ'' bounded by M0, M1, M2, a Gaussian readout, k outputs, m points (multiplicities counted),
-readout scales σ (weight) and s (bias), K the Gram matrix of the extended inputs, λ ≤ λ_min(Θ_∞).
-With
+φ' and φ'' bounded by M1, M2, a Gaussian readout, k outputs, m points (multiplicities counted),
+readout scales σ (weight) and s (bias), K the Gram matrix of the extended inputs, κ = λ_max(K),
+λ ≤ λ_min(Θ_∞). Let T bound the features of the points, stacked, |φ(z_k)| ≤ T, up to what is lost,
+Θ_∞ - τ below, F bound the root mean square over neurons of |φ(z_k)|. With
 
-    ν = (m(σ²M0² + s²) + (k + 2) σ²M1² λ_max(K))/λ,   ε = √(2ν log(3mk/δ)/n) < 1,
-    A = the (1 - δ/(3n)) quantile of χ_k,
-    ϱ = |y| + √(m(σ²M0² + s²)) (√k + √(2 log(3/δ))),
+    ν = (σ²T² + m s² + (k + 2) σ²M1²κ)/(λ - τ),   ε = √(2ν log(Emk/δ)/n) < 1,
+    A = the (1 - δ/(En)) quantile of χ_k,
+    ϱ = |y| + √(σ²F² + m s²) (√k + √(2 log(E/δ))),
 
-with probability at least 1 - δ: Θ_0 ⪰ (1 - ε)Θ_∞ (matrix Chernoff bound for the lower tail of a sum
-of positive matrices over neurons, Tropp 2012, with E|a|⁴-weighted second moment), every readout
-column is at most A, and |r_0| ≤ ϱ. If Theorem 1 holds with α = √((1 - ε)λ), |r_0| = ϱ and
-L(S) = σ C(A + S)/√n, gradient flow converges to zero loss with probability at least 1 - δ.
+with probability at least 1 - δ: Θ_0 ⪰ (1 - ε)(λ - τ) (matrix Chernoff bound for the lower tail of
+a sum of positive matrices over neurons, Tropp 2012, with E|a|⁴-weighted second moment), every
+readout column is at most A, and |r_0| ≤ ϱ. If Theorem 1 holds with α = √((1 - ε)(λ - τ)),
+|r_0| = ϱ and L(S) = σ C(A + S)/√n, gradient flow converges to zero loss with probability ≥ 1 - δ.
+
+Bounded φ (|φ| ≤ M0): T = F = √m M0, τ = 0, E = 3 events.
+
+Unbounded φ (softplus, GELU), Gaussian first layer, E = 4: |φ(z)| ≤ B := √m |φ(0)| + M1|z|, and |z|
+is a √κ-Lipschitz function of Gaussian weights with E|z| ≤ √tr K, so that with b = √m |φ(0)| +
+M1 √tr K and v = M1 √κ, P(B ≥ b + u) ≤ e^{-u²/2v²} (Borell; Tsirelson, Ibragimov and Sudakov).
+Leaving the features of neurons with B > T = b + u out makes Θ_0 smaller and its mean by at most
+
+    τ = σ² E[B² 1{B > T}] ≤ σ² ((T² + 2v²) e^{-u²/2v²} + 2 b v √(2π) Φ(-u/v)),
+
+and √(Σ_k|φ(z_k)|²/n), a v/√n-Lipschitz function of the weights of mean at most b, is below
+F = b + v √(2 log(4/δ)/n) with probability 1 - δ/4. u is chosen to make ν small.
+
+λ is the computed λ_min(Θ_∞) less the error estimate of the limit kernels and the rounding of the
+eigenvalue: "proven" is meant given that estimate.
 """
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float
-from scipy import stats
+from scipy import special, stats
 
-from widthwise.certify.constants.shallow import gram_powers
+from widthwise.certify.constants.shallow import extended_inputs, gram_powers
 from widthwise.certify.constants.smoothness import smoothness
 from widthwise.certify.evaluation import SAFE, Problem
 from widthwise.certify.posterior.path import Path, shortest_path
@@ -47,6 +64,8 @@ class Ingredients:
         bounds: M0, M1, M2.
         gram: √λ_max of K, K∘K.
         ratio: neurons per n.
+        origin: |φ(0)|; used where φ is unbounded.
+        trace: tr K.
     """
 
     smallest: float
@@ -58,25 +77,74 @@ class Ingredients:
     bounds: tuple[float, float, float]
     gram: tuple[float, float]
     ratio: float
+    origin: float = 0.0
+    trace: float = 0.0
 
     def constants(self, width: int, delta: float) -> dict[str, float]:
         """The numbers of the theorem at one width."""
         n, k, m = self._neurons(width), self.outputs, self.points
-        value, slope, _ = self.bounds
-        size = m * (self.scale**2 * value**2 + self.shift**2)
-        nu = (size + (k + 2) * self.scale**2 * slope**2 * self.gram[0] ** 2) / self.smallest
-        epsilon = math.sqrt(2 * nu * math.log(3 * m * k / delta) / n)
-        residual = self.labels + math.sqrt(size) * (
-            math.sqrt(k) + math.sqrt(2 * math.log(3 / delta))
+        bounded = math.isfinite(self.bounds[0])
+        events = 3 if bounded else 4
+        feature, lost = self._truncation
+        size = (
+            feature
+            if bounded
+            else self._mean_feature + self._spread * math.sqrt(2 * math.log(events / delta) / n)
         )
-        readout = math.sqrt(float(stats.chi2.isf(delta / (3 * n), k)))
-        return {
-            "lambda": self.smallest,
+        left = self.smallest - lost
+        nu = (self._squared(feature) + self._slope_part) / left
+        epsilon = math.sqrt(2 * nu * math.log(events * m * k / delta) / n)
+        residual = self.labels + math.sqrt(self._squared(size)) * (
+            math.sqrt(k) + math.sqrt(2 * math.log(events / delta))
+        )
+        readout = math.sqrt(float(stats.chi2.isf(delta / (events * n), k)))
+        made = {
+            "lambda": left / SAFE,
             "nu": nu * SAFE,
             "epsilon": epsilon * SAFE,
             "readout": readout * SAFE,
             "residual": residual * SAFE,
         }
+        return made if bounded else made | {"feature": feature, "lost": lost}
+
+    @property
+    def _mean_feature(self) -> float:
+        """The bound b of E B."""
+        return math.sqrt(self.points) * self.origin + self.bounds[1] * math.sqrt(self.trace)
+
+    @property
+    def _spread(self) -> float:
+        """The Lipschitz constant v of B."""
+        return self.bounds[1] * self.gram[0]
+
+    @property
+    def _slope_part(self) -> float:
+        return (self.outputs + 2) * (self.scale * self.bounds[1] * self.gram[0]) ** 2
+
+    def _squared(self, feature: float) -> float:
+        return (self.scale * feature) ** 2 + self.points * self.shift**2
+
+    @cached_property
+    def _truncation(self) -> tuple[float, float]:
+        """T and τ, with u/v on a grid where ν is smallest."""
+        if math.isfinite(self.bounds[0]):
+            return math.sqrt(self.points) * self.bounds[0], 0.0
+        b, v = self._mean_feature, self._spread
+
+        def at(q: float) -> tuple[float, float]:
+            feature, tail = b + q * v, math.exp(-q * q / 2)
+            lost = (feature**2 + 2 * v * v) * tail
+            lost += 2 * b * v * math.sqrt(2 * math.pi) * float(special.ndtr(-q))
+            return float(feature * SAFE), float(self.scale**2 * lost * SAFE)
+
+        tried = [at(q) for q in np.arange(0.0, 38.0, 0.05)]
+        allowed = [pair for pair in tried if pair[1] < self.smallest / 2]
+        if not allowed:  # λ below e^{-700} of the kernel's size
+            return math.inf, 0.0
+        nu = lambda pair: (  # noqa: E731
+            (self._squared(pair[0]) + self._slope_part) / (self.smallest - pair[1])
+        )
+        return min(allowed, key=nu)
 
     def path(self, width: int, delta: float) -> Path:
         """Theorem 1 with these constants; its length is infinite where it does not hold."""
@@ -90,7 +158,7 @@ class Ingredients:
             a = (made["readout"] + radius) * self.bounds[2] * self.gram[1]
             return scale * (a + math.sqrt(a * a + 4 * b * b)) / 2 * SAFE
 
-        alpha = math.sqrt((1 - made["epsilon"]) * self.smallest) / SAFE
+        alpha = math.sqrt((1 - made["epsilon"]) * made["lambda"]) / SAFE
         return shortest_path(alpha, made["residual"], lipschitz)
 
     def _neurons(self, width: int) -> int:
@@ -106,8 +174,15 @@ def unavailable(net: MLP) -> str | None:
     gaussian = isinstance(net.weight_law[1], Gaussian)
     if not gaussian or (net.has_bias(1) and not isinstance(net.bias_law[1], Gaussian)):
         return f"Theorem 5 needs a Gaussian readout, this one is {net.weight_law[1].name}"
-    if not math.isfinite(smoothness(net.activation).value):
-        return f"Theorem 5 needs a bounded activation, {net.activation.name!r} is not"
+    if math.isfinite(smoothness(net.activation).value):
+        return None
+    first = [net.weight_law[0]] + ([net.bias_law[0]] if net.has_bias(0) else [])
+    other = next((law for law in first if not isinstance(law, Gaussian)), None)
+    if other is not None:
+        return (
+            f"activation {net.activation.name!r} is unbounded, and then Theorem 5 needs a Gaussian "
+            f"first layer, this one is {other.name}"
+        )
     return None
 
 
@@ -126,7 +201,8 @@ def ingredients(
     bounds = smoothness(net.activation)
     scales = (float(net.weight_std[0]) / x.shape[1] ** 0.5, float(net.weight_std[1]))
     shifts = (float(net.bias_std[0]), float(net.bias_std[1]))
-    powers = gram_powers(Problem(net.activation, bounds, x, y, root, scales, shifts))
+    problem = Problem(net.activation, bounds, x, y, root, scales, shifts)
+    powers = gram_powers(problem)
     return Ingredients(
         smallest,
         float(root @ root),
@@ -137,6 +213,8 @@ def ingredients(
         (bounds.value, bounds.slope, bounds.curvature),
         (powers.first, powers.second),
         net.ratios[0],
+        float(abs(np.asarray(net.activation(np.zeros(()))))) * SAFE,
+        float((root**2 * (extended_inputs(problem) ** 2).sum(1)).sum()) * SAFE,
     )
 
 
@@ -166,7 +244,8 @@ def proven_width(given: Ingredients, probability: float) -> CertifiedWidth:
         f"With probability at least {probability:g} over the initialization, gradient flow of a "
         f"network of width {high:,} converges to zero loss, at rate {path.slack**2:.3g} at least, "
         f"and its parameters move by {path.length:.4g} at most (Theorem 5; λ_min(Θ_∞) ≥ "
-        f"{given.smallest:.4g}, ε = {constants['epsilon']:.3g}). Proven for this width."
+        f"{given.smallest:.4g}, ε = {constants['epsilon']:.3g}). Proven for this width, given the "
+        "error estimate of Θ_∞."
     )
     return CertifiedWidth(high, "proven", probability, 1.0, tuple(tested), constants, statement)
 

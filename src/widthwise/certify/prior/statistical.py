@@ -7,7 +7,8 @@ At a width, N independent seeds of which k are certified give
 with confidence 1 - γ (Clopper and Pearson, 1934). The search looks at several widths, so the j-th
 width tested gets γ_j = 6γ/(π²j²): all statements together hold with confidence 1 - γ (Bonferroni).
 By default N_j is the smallest number for which no failure is allowed, log γ_j/log p; a width is
-given up as soon as its failures exclude p. That P(certified) grows with the width is not known:
+given up as soon as its failures exclude p, and its limit is then that of N with the networks not
+drawn counted as failures. That P(certified) grows with the width is not known:
 the statement is about the widths tested.
 """
 
@@ -45,8 +46,9 @@ def run_test(
         certified += bool(succeeds(drawn - 1))
         best = certified + seeds - drawn
         if clopper_pearson(best, seeds, level) < probability:
-            limit = clopper_pearson(certified, drawn, level)
-            return TestedWidth(width, certified, drawn, min(limit, probability), False)
+            # as if all networks not drawn had failed: valid whenever one stops
+            limit = clopper_pearson(certified, seeds, level)
+            return TestedWidth(width, certified, drawn, limit, False)
     limit = clopper_pearson(certified, seeds, level)
     return TestedWidth(width, certified, seeds, limit, limit >= probability)
 

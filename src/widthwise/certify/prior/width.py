@@ -33,7 +33,8 @@ def certified_width(
 
     ``"statistical"`` draws networks, certifies each, and gives the Clopper–Pearson lower limit of
     the probability, the confidence shared by all widths tested. ``"proven"`` is Theorem 5: no
-    sampling, gradient flow, one hidden layer; its widths are large.
+    sampling, gradient flow, one hidden layer with a Gaussian readout (and a Gaussian first layer if
+    the activation is unbounded); its widths are large.
 
     Args:
         net: the architecture.

@@ -1,0 +1,1 @@
+"""Certificates in outward-rounded interval arithmetic, checked apart from those with margins."""

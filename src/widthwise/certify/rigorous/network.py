@@ -1,0 +1,122 @@
+r"""What the theorems need of a network at its parameters, as verified bounds.
+
+Float64 sums of n terms are off by at most γ_n = nu/(1 - nu) times the sum of the absolute values,
+in whatever order they are formed. :class:`~widthwise.certify.evaluation.Evaluation` propagates this
+through the network into |δr| and |δJ|_F; these are sums and products of nonnegative numbers, each
+with at most a few million roundings, which the outward factor 1 + 1e-9 covers. The kernel adds
+
+    |Θ̂ - ĴĴᵀ| ≤ γ_K tr ĴĴᵀ,   K = 2 max width + L + 16,   |ĴĴᵀ - Θ| ≤ 2|Ĵ||δJ| + |δJ|²,
+
+and for the Gram matrix K of d extended inputs its entrywise powers are off by pγ_{d+8} tr K^{∘p}.
+The eigenvalues of the float64 matrices are bounded in :mod:`.eigenvalues`. Taken for granted: IEEE
+arithmetic; that the float64 values of φ and φ' are within 64 units of rounding, relative to the
+size of value and argument; and the declared sup-norms of φ' and φ''. The network is the one whose
+scales (weight_std over the root of the fan-in) are the float64 numbers used.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float
+
+from widthwise.certify.constants.shallow import extended_inputs
+from widthwise.certify.evaluation import SAFE, Evaluation
+from widthwise.certify.rigorous.eigenvalues import (
+    UNIT,
+    largest_eigenvalue,
+    smallest_eigenvalue,
+)
+from widthwise.certify.rigorous.intervals import Interval, context, exact, norm, root, upper
+
+_COVERED = 4_000_000  # roundings in a row that 1 + 1e-9 covers with room
+
+
+@dataclass(frozen=True, eq=False)
+class Verified:
+    """Bounds of one network, each an interval of which one end counts.
+
+    Args:
+        at: the network and its derivative in float64.
+    """
+
+    at: Evaluation
+
+    @property
+    def available(self) -> str | None:
+        """Why the bounds do not cover this network, if they do not."""
+        p = self.at.problem
+        if p.depth != 1:
+            return f"interval arithmetic is built for one hidden layer, this network has {p.depth}"
+        if sum(block.weight.size for block in self.at.blocks) > _COVERED * len(self.at.blocks):
+            return "the network is too large for the error bounds of interval arithmetic"
+        return None
+
+    @cached_property
+    def residual(self) -> Interval:
+        """|r| from above."""
+        return norm(self.at.residual) + exact(self.at.rounding[0])
+
+    @cached_property
+    def kernel_radius(self) -> Interval:
+        """How far the float64 kernel can be from Θ, in spectral norm."""
+        p = self.at.problem
+        widest = max(block.weight.shape[1] for block in self.at.blocks)
+        gamma = _gamma(2 * widest + p.depth + 16)
+        iv = context()
+        trace = sum((exact(value) for value in np.diag(self.at.kernel)), iv.mpf(0))
+        trace = trace * (1 + 2 * gamma)
+        jacobian = exact(self.at.rounding[1])
+        return gamma * trace + 2 * root(trace) * jacobian + jacobian**2
+
+    @cached_property
+    def smallest(self) -> Interval:
+        """λ_min(Θ) from below; may be negative."""
+        return exact(smallest_eigenvalue(self.at.kernel)) - self.kernel_radius
+
+    @cached_property
+    def alpha(self) -> Interval:
+        """σ_min(J) from below; 0 where none is certified."""
+        return root(self.smallest)
+
+    @cached_property
+    def beta(self) -> Interval:
+        """|J| from above."""
+        return root(exact(largest_eigenvalue(self.at.kernel)) + self.kernel_radius)
+
+    @cached_property
+    def _powers(self) -> tuple[Interval, Interval]:
+        """√λ_max of K and of K∘K."""
+        p = self.at.problem
+        inputs = extended_inputs(p)
+        gram = inputs @ inputs.T
+        weights = np.outer(p.root, p.root)
+        return tuple(  # pyright: ignore[reportReturnType]
+            root(exact(largest_eigenvalue(matrix)) + power * _gamma(inputs.shape[1] + 8) * trace)
+            for power, matrix, trace in (
+                (power, matrix, exact(float(np.trace(matrix)) * SAFE))
+                for power, matrix in ((1, weights * gram), (2, weights * gram**2))
+            )
+        )
+
+    def lipschitz(self, radius: Interval) -> Interval:
+        """L(R), the Lipschitz constant of J on the ball of this radius (Lemma 3)."""
+        p = self.at.problem
+        first, second = self._powers
+        a = (self._column + radius) * exact(p.bounds.curvature) * second
+        b = exact(p.bounds.slope) * first
+        return exact(p.scales[-1]) * (a + root(a**2 + 4 * b**2)) / 2
+
+    @cached_property
+    def _column(self) -> Interval:
+        weight: Float[np.ndarray, "outputs width"] = self.at.blocks[-1].weight
+        return exact(float(np.sqrt((weight**2).sum(0).max())) * SAFE)
+
+    def lipschitz_above(self, radius: float) -> float:
+        """L(R) as a float64 from above."""
+        return upper(self.lipschitz(exact(radius)))
+
+
+def _gamma(terms: int) -> Interval:
+    made = exact(terms) * exact(UNIT)
+    return made / (1 - made)
