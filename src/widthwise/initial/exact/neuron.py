@@ -151,7 +151,7 @@ def prepare(features: Features, law: Law, n: int) -> Neuron:
     level, end = 0, 1 / rms
     while len(octaves) < _OCTAVES:
         probes = end * np.array([0.53, 0.64, 0.76, 0.87, 0.99])
-        octave, level, size, gap = _octave(features, law, n, probes, level, end)
+        octave, level, size, gap = _octave(features, law, n, probes, level, end, not octaves)
         effect = n * gap * size ** (n - 1)
         left = abs(size**n - still**n)
         reach = end * rms * math.sqrt(n)
@@ -165,9 +165,14 @@ def prepare(features: Features, law: Law, n: int) -> Neuron:
 
 
 def _octave(
-    features: Features, law: Law, n: int, probes: np.ndarray, level: int, end: float
+    features: Features, law: Law, n: int, probes: np.ndarray, level: int, end: float, first: bool
 ) -> tuple[Octave, int, float, float]:
-    """The coarsest confirmed rule from a level on, its level, max |ψ| at probes, the gap there."""
+    """The coarsest confirmed rule from a level on, its level, max |ψ| at probes, the gap there.
+
+    The first octave reaches to τ = 0. A gap falls there like τ² and counts n ψⁿ⁻¹ times, so that
+    max_τ n (τ/end)² ψⁿ⁻¹ ≈ 1 is what it counts at least, however small ψⁿ⁻¹ is at the probes.
+    """
+    least = 1.0 if first else 0.0
     coarse = features.level(level)
     assert coarse is not None
     gaussian = isinstance(law, Gaussian)
@@ -196,7 +201,7 @@ def _octave(
         gap = float(np.abs(refined - value).max())
         size = float(np.abs(1 + refined).max())
         level, coarse, now, value = level + 1, fine, then, refined
-        if n * gap * size ** (n - 1) <= _SETTLED or gap <= 4e-16:
+        if gap * max(n * size ** (n - 1), least) <= _SETTLED or gap <= 4e-16:
             level -= 1
             break
         if gap < _NOISE and gap > before / 4:

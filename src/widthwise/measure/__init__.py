@@ -1,0 +1,1 @@
+"""Laws as objects to compare: distances between them, measured, exact and predicted, and rates."""
