@@ -38,15 +38,17 @@ class FixedSteps(eqx.Module):
 
     @classmethod
     def flow(
-        cls, times: np.ndarray, step: float, scheme: Scheme = "dormand_prince_8"
+        cls, times: np.ndarray, step: float | np.ndarray, scheme: Scheme = "dormand_prince_8"
     ) -> "FixedSteps":
-        """Between recorded times, the fewest equal steps not longer than ``step``."""
+        """Between recorded times, the fewest equal steps not longer than ``step``.
+
+        ``step`` is one number or, for every recorded time, one for the interval that ends there.
+        """
         gaps = np.diff(times, prepend=0.0)
         counts = np.ceil(gaps / step - 1e-9).astype(int)
         sizes = gaps / np.maximum(counts, 1)
-        return cls(
-            jnp.asarray(times), jnp.asarray(counts), jnp.asarray(sizes), jnp.asarray(step), scheme
-        )
+        longest = jnp.asarray(np.max(step))
+        return cls(jnp.asarray(times), jnp.asarray(counts), jnp.asarray(sizes), longest, scheme)
 
     def integrate(self, velocity: Velocity, observe: Observe, start: PyTree, key=None):
         """Observations at the recorded times, (times, ...)."""

@@ -105,7 +105,7 @@ def packet_bytes(training: Training, size: int) -> float:
     parameters = sum(a * b + b for a, b in pairwise(fan))
     record = points * (net.outputs + (train if "ntk" in training.names else 1)) + train + net.depth
     times = len(jax.tree.leaves(training.plan)[0])
-    numbers = (_STAGES + 4) * parameters + 8 * points * sum(fan[1:]) + times * record
+    numbers = (_STAGES + 4) * parameters + 2 * _STAGES * points * sum(fan[1:]) + times * record
     return (4 if training.single else 8) * size * numbers
 
 

@@ -31,10 +31,10 @@ class Runs:
         times: gradient-flow times, or numbers of gradient-descent steps.
         outputs: (members, times, points, outputs), train points first.
         initial: outputs before training, (members, points, outputs).
-        integration_error: largest difference, over a first packet of members, all times and
-            points, from integration with half the step or two thirds of it (adaptive: a tenth of
-            the tolerance; gradient descent: 0).
-        step: time step of the integration, or η (adaptive: nan).
+        integration_error: error of the integration in the outputs: the largest difference, over a
+            first packet of members, all times and points, from shorter steps of known accuracy
+            (adaptive: from a tenth of the tolerance; gradient descent: 0).
+        step: longest time step of the integration, or η (adaptive: nan).
         task: the data.
         recorded: name → what else was recorded, (members, times, ...).
         rounding_error: of float32, the largest difference of its outputs from float64's over a
