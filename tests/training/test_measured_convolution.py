@@ -9,7 +9,7 @@ from widthwise.training.law import measured_law
 
 GAIN = 1.4
 X = np.random.default_rng(0).normal(size=(3, 6, 1))
-Y, TIME = np.array([1.0, -1.0]), 2.0
+Y, TIME = np.array([1.0, -1.0]), 4.0
 
 
 def convolution(parameters, x):
@@ -87,19 +87,34 @@ def trained_outputs(width, x, y, time, steps, members, key):
         end, _ = jax.lax.scan(step, p, None, steps)
         return convolution(p, x)[:, 0], convolution(end, x)[:, 0]
 
-    run = jax.jit(lambda keys: jax.lax.map(one, keys, batch_size=10))
-    found = run(jax.random.split(key, members))
-    return [np.asarray(outputs, dtype=float) for outputs in found]
+    @jax.jit
+    def packet(number):
+        keys = jax.random.split(jax.random.fold_in(key, number), 1000)
+        return jax.lax.map(one, keys, batch_size=10)
+
+    found = zip(*map(packet, range(members // 1000)), strict=True)
+    return [np.concatenate(outputs).astype(float) for outputs in found]
 
 
 @pytest.mark.slow
 def test_blocks_of_widths_16_and_32_give_the_mean_at_128():
-    """In standard errors of both, against the linear flow of f₀, whose mean is 0."""
+    """In standard errors of both; f_t less the linear flow of f₀, whose mean is 0.
+
+    The infinite-width mean is 7.7 of them off at the test point, the corrected one 1.7.
+    """
     n, members, kernels = 128, 8000, limit_kernels_of_convolution(X)
     law = measured_law(
-        convolution, channels, X[:2], Y, X[2:], [TIME], kernels=kernels, members=16_000
+        convolution,
+        channels,
+        X[:2],
+        Y,
+        X[2:],
+        [TIME],
+        kernels=kernels,
+        members=16_000,
+        key=jax.random.key(1),
     )
-    start, end = trained_outputs(n, X, Y, TIME, 5, members, jax.random.key(1))
+    start, end = trained_outputs(n, X, Y, TIME, 8, members, jax.random.key(1))
     A = law.solution.propagator(law.dynamics)[0]
     rest = end - start @ A.T
     error = np.hypot(rest.std(0) / np.sqrt(members), law.errors.mean[2, 0, :, 0] / n)

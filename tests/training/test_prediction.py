@@ -85,7 +85,7 @@ def test_the_end_of_training_is_known_in_closed_form():
 
 
 def test_an_order_infinitely_larger_than_the_one_before_is_not_trusted():
-    found = Reliability(np.array([0.1, np.inf]), 0.1, np.array([0.1, 0.1]), False)
+    found = Reliability(np.array([0.1, np.inf]), np.full(2, 0.1), np.array([0.1, 0.1]), False)
     assert not found.trusted
     assert found.verdict.startswith("Not reliable")
 

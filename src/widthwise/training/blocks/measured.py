@@ -18,7 +18,9 @@ Not for skewed laws, whose corrections start at n^{-1/2}: a mean of O_3 seen not
 refused, and so are skewed weights between hidden layers that are seen to move the mean kernels
 under a symmetric readout (:mod:`.measured_skew`). Nor for kinks: O_3 and O_4 are then derivatives
 almost everywhere that miss the crossings of kinks, and a network seen to have some is refused.
-Outputs must average to 0 at initialization: another mean, if seen, is refused.
+Outputs must average to 0 at initialization: another mean, if seen, is refused. So are
+heavy tails, seen where one network makes up much of the mean square of Θ_n: Cov(D, D), or its
+standard error, then does not exist.
 """
 
 from collections.abc import Sequence
@@ -41,12 +43,13 @@ from widthwise.training.smoothness import WHY, kinked
 GROUPS = 8
 _NUMBERS_AT_ONCE = 2e7
 _LINES = 24  # on which kinks are looked for; narrow networks have few
+_HEAVY, _FEW = 0.05, 40  # largest share of one network in a mean: 5 %, or of 40 among few
 _COPIES = 6  # of the second directional derivatives of the Jacobian, in the compiled program
 _SEEN = 6.0  # standard errors from 0: one in 2000 single entries, of eight groups, by chance
 
 
 class Means(NamedTuple):
-    """Means over networks of one width; F on rows, the other letters cut to the train rows."""
+    """Means over networks of one width."""
 
     first: np.ndarray
     outputs: np.ndarray
@@ -57,6 +60,8 @@ class Means(NamedTuple):
     ntk2: np.ndarray
     third_outputs: np.ndarray
     fourth: np.ndarray
+    heaviest: np.ndarray
+    """What the one network of the largest ‖Θ_n‖² adds to the mean of ‖Θ_n‖²."""
 
 
 def measured_blocks(
@@ -89,8 +94,9 @@ def measured_blocks(
 
     Raises:
         ValueError: for bad shapes, widths that are not two, too few members, a network that is
-            seen to have kinks, statistics that are not finite, a mean output or mean O_3 that is
-            seen not to vanish, or weights between hidden layers that are seen to be skewed.
+            seen to have kinks or so heavy tails that one network outweighs the others, statistics
+            that are not finite, a mean output or mean O_3 that is seen not to vanish, or weights
+            between hidden layers that are seen to be skewed.
 
     Example:
         >>> import jax; jax.config.update("jax_enable_x64", True)
@@ -131,7 +137,7 @@ def measured_blocks(
         for n in sizes
     ]
     for n, means in zip(sizes, groups, strict=True):
-        _require(n, means)
+        _require(n, means, count * GROUPS)
     require_even_in_hidden_weights(apply, init, sizes, points, count * GROUPS, key)
     whole = given or _extrapolated_kernels(sizes, [_averaged(g) for g in groups], columns)
     engine = f"{members} networks at each of the widths {sizes[0]} and {sizes[1]}"
@@ -172,11 +178,13 @@ def _sums(apply, init, width, x, columns, batch, keys) -> tuple[jax.Array, ...]:
     def one(key: jax.Array) -> tuple[jax.Array, ...]:
         f, D, T, U = _statistics(apply, init(key, width), x, columns)
         ff = outer(f, f)
-        return f, ff, D, T, outer(ff, ff), outer(D, ff), outer(D, D), outer(T, f), U
+        return f, ff, D, T, outer(ff, ff), outer(D, ff), outer(D, D), outer(T, f), U, jnp.sum(D**2)
 
     def step(total, some):
-        found = jax.vmap(one)(some)
-        return jax.tree.map(lambda t, v: t + v.sum(0), total, found), None
+        *found, square = jax.vmap(one)(some)
+        *sums, largest = total
+        sums = [t + v.sum(0) for t, v in zip(sums, found, strict=True)]
+        return (*sums, jnp.maximum(largest, square.max())), None
 
     zero = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(one, keys[0]))
     return jax.lax.scan(step, zero, keys.reshape(-1, batch))[0]
@@ -199,8 +207,8 @@ def _averaged(means: Sequence[Means]) -> Means:
     return Means(*(np.mean(parts, axis=0) for parts in zip(*means, strict=True)))
 
 
-def _require(width: int, means: Sequence[Means]) -> None:
-    """Refuse what is not finite, and networks whose mean output or mean O_3 is not 0."""
+def _require(width: int, means: Sequence[Means], members: int) -> None:
+    """Refuse what is not finite, heavy tails, and a mean output or mean O_3 that is not 0."""
     if not all(np.isfinite(value).all() for group in means for value in group):
         raise ValueError(
             f"outputs, kernels or their derivatives of networks of width {width} are not finite; "
@@ -212,6 +220,15 @@ def _require(width: int, means: Sequence[Means]) -> None:
             f"the mean output of networks of width {width} at initialization is {start:.2g}, "
             f"{z:.1f} standard errors from 0: the law is that of networks whose outputs average to "
             "0; subtract their mean in apply and from the labels, or centre the law of the readout"
+        )
+    share = max(float(group.heaviest) for group in means) / sum(
+        np.einsum("ijij->", group.ntk2) for group in means
+    )
+    if share > max(_HEAVY, _FEW / members):
+        raise ValueError(
+            f"one of {members} networks of width {width} makes up {share:.0%} of the mean of "
+            "‖Θ_n‖²: a law with so heavy tails has no covariance of the tangent kernel, or none "
+            "that can be measured; take laws of the weights with eight moments"
         )
     third, z = _from_zero([group.third for group in means])
     if z > _SEEN:

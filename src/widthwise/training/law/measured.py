@@ -57,8 +57,8 @@ def measured_law(
         :class:`TrainingLaw`, whose ``errors`` are standard errors over networks.
 
     Raises:
-        ValueError: for bad shapes or values, a network that is seen to have kinks, or a law whose
-            mean output or mean O₃ is seen not to vanish.
+        ValueError: for bad shapes or values, a network that is seen to have kinks or heavy tails,
+            or a law whose mean output or mean O₃ is seen not to vanish.
 
     Source: as :func:`training_law`.
 

@@ -140,40 +140,51 @@ def _left_out(
     question: Question, answer: Answer, orders: np.ndarray, initial: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """By how much orders shrink (times,), and what is left out (times, points, outputs)."""
+    linear = orders[0] - initial
     if answer.remainder is not None:
         error = np.abs(answer.remainder.reshape(orders.shape[1:]))
-        last = orders[1:].sum(0) if question.beyond_linear else orders[0] - initial
+        if not question.beyond_linear:
+            return ratio_of_orders(error, linear), error
+        last = orders[1:].sum(0)
+        grown = ratio_of_orders(last, linear) > 1  # the series does not shrink: no later order is
+        error = np.where(grown[:, None, None], np.maximum(error, np.abs(last)), error)  # smaller
         return ratio_of_orders(error, last), error
     if question.order == 0:
         unknown = np.full(orders.shape[1:], np.nan)
         return unknown[:, 0, 0], unknown
-    before = orders[1] if question.order == 2 else orders[0] - initial
+    before = orders[1] if question.order == 2 else linear
     ratio = ratio_of_orders(orders[question.order], before)
     return ratio, np.abs(orders[question.order]) * np.minimum(ratio, 1.0)[:, None, None]
 
 
 def _reliability(question: Question, answer: Answer, ratio: np.ndarray) -> Reliability:
     reason = question.task.kinks or ""
-    distance, labels = np.nan, np.full(len(ratio), np.nan)
+    distance, labels = np.full((2, len(ratio)), np.nan)
     if question.limit is not None and question.task.width is not None:
         distance, labels = _against_limit(question, answer)
     return Reliability(ratio, distance, labels, question.reference == "limit", reason)
 
 
-def _against_limit(question: Question, answer: Answer) -> tuple[float, np.ndarray]:
-    """‖Δ‖/λ_min and ρ."""
+def _against_limit(question: Question, answer: Answer) -> tuple[np.ndarray, np.ndarray]:
+    """What Δ does along the slowest mode, and ρ, at every time."""
     task = question.task
     assert question.limit is not None
     assert task.net is not None
     assert task.width is not None
     train = task.rows[1]
     theta, own = question.limit[:train], answer.ntk[:train]
-    smallest, _ = _live(theta)
-    distance = float(np.linalg.norm(own - theta, 2)) / smallest[0] if smallest.size else np.nan
+    distance = np.linalg.norm(own - theta, 2) * _learnt(question, _live(theta)[0]).max(
+        -1, initial=0
+    )
     values, vectors = _live(own)
-    pull = question.dynamics.divided_differences(np.stack([0 * values, values], -1))
+    pull = _learnt(question, values)
     y, narrowest = vectors.T @ task.y.ravel(), min(task.net.ratios) * task.width
     return distance, (y**2 * values * pull**2).sum(-1) / narrowest
+
+
+def _learnt(question: Question, values: np.ndarray) -> Float[np.ndarray, "times live"]:
+    """(1 − e^{−λt})/λ, or what it is for gradient descent."""
+    return -question.dynamics.divided_differences(np.stack([0 * values, values], -1))
 
 
 def _live(theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -4,8 +4,8 @@ Three numbers announce that the series in n^{−1/2} fails:
 
 * the **ratio** by which the orders shrink, at every time: about Θ_n(0) the estimate of what is left
   out over the last order kept, about Θ_∞ the last order over the one before it;
-* **‖Δ‖/λ_min**, Δ = Θ_n(0) − Θ_∞ on the train rows: at late times it is the parameter of the
-  expansion about Θ_∞;
+* **‖Δ‖ (1 − e^{−λt})/λ**, Δ = Θ_n(0) − Θ_∞ on the train rows and λ the smallest eigenvalue of Θ_∞:
+  t‖Δ‖ early, ‖Δ‖/λ late, the parameter of the expansion about Θ_∞;
 * **ρ** = Σ_k y_k² (1 − e^{−λ_k t})² / (λ_k N), the squared distance that a neuron of the narrowest
   hidden layer moves, of N neurons: large labels along eigenvectors of small λ_k leave the regime in
   which kernels hardly move.
@@ -26,14 +26,14 @@ class Reliability:
     Args:
         ratio: by which the orders shrink, in root mean square (times,); ``nan`` for order 0 about
             Θ_∞.
-        kernel_distance: ‖Θ_n(0) − Θ_∞‖/λ_min(Θ_∞) on the train rows, ``nan`` where Θ_∞ is unknown.
+        kernel_distance: ‖Θ_n(0) − Θ_∞‖ (1 − e^{−λt})/λ at every time, ``nan`` where Θ_∞ is unknown.
         labels: ρ at every time, ``nan`` where the width is unknown.
         about_limit: whether the expansion is about Θ_∞.
         reason: why higher orders are not known, or empty.
     """
 
     ratio: Float[np.ndarray, " times"]
-    kernel_distance: float
+    kernel_distance: Float[np.ndarray, " times"]
     labels: Float[np.ndarray, " times"]
     about_limit: bool
     reason: str = ""
@@ -42,6 +42,7 @@ class Reliability:
     def __post_init__(self) -> None:
         doubts = []
         ratio, labels = _largest(self.ratio), _largest(self.labels)
+        distance = _largest(self.kernel_distance)
         if ratio > _GOOD:
             what = (
                 "the last order is up to {} of the one before it"
@@ -54,10 +55,10 @@ class Reliability:
                 "the labels are large along directions this width learns slowly "
                 f"(ρ reaches {labels:.2g})"
             )
-        if self.about_limit and self.kernel_distance > _GOOD:
+        if self.about_limit and distance > _GOOD:
             doubts.append(
-                f"‖Θ_n(0) − Θ_∞‖ is {self.kernel_distance:.2g} of λ_min, so late times are not "
-                "described about Θ_∞; reference='frozen' is"
+                f"by then Θ_n(0) − Θ_∞ changes what is learnt along the slowest mode by up to "
+                f"{distance:.2g} of it; reference='frozen' knows Θ_n(0)"
             )
         object.__setattr__(self, "doubts", tuple(doubts))
 

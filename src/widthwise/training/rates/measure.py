@@ -22,6 +22,7 @@ from widthwise.training.symmetry import half_orders_vanish, third_vanishes_in_me
 _NAMES = ("‖Θ_n(t) − Θ_∞‖", "‖Θ_n(t) − Θ_n(0)‖", "‖f_t − f_lin‖, Θ_∞", "‖f_t − f_lin‖, Θ_n(0)")
 _TIMES = 12
 _LONGEST = 200.0  # of 1/λ_max; the cost of training grows with it
+_MOST = 1e5  # of 1/λ_max, where times are given
 
 
 def ntk_rates(
@@ -58,7 +59,8 @@ def ntk_rates(
         :class:`NTKRates`; printed, it is the table.
 
     Raises:
-        ValueError: for fewer than two widths or members, and as :func:`widthwise.simulate`.
+        ValueError: for fewer than two widths or members, times that take too many steps, and as
+            :func:`widthwise.simulate`.
 
     Source: Jacot, Gabriel & Hongler, NeurIPS 2018; Lee et al., NeurIPS 2019, Theorem 2.1.
 
@@ -76,6 +78,13 @@ def ntk_rates(
         )
     flow = linear_flow(net, x, y, x_test)
     moments = _moments(flow) if times is None else checks.some_times(times)
+    largest = flow.eigenvalues[-1]
+    if moments.size and _MOST < moments.max() * largest < np.inf:
+        raise ValueError(
+            f"networks are trained step by step, and t = {moments.max():g} takes more than "
+            f"{_MOST:g} steps of 1/λ_max, the limit kernel having an eigenvalue {largest:.3g}; ask "
+            f"for times below {_MOST / largest:.2g}, or leave times out"
+        )
     allowed = (1e-5 if net.activation.kinks else 1e-8) if tolerance is None else tolerance
     runs = simulate_widths(
         net,
