@@ -50,7 +50,8 @@ def remainder(
         for alpha in (pull @ Q.T).reshape(-1, *task.y.shape)
     ]
     nothing = np.zeros((1, len(solution.ntk)))  # at the start
-    deviation = np.array([np.asarray(value).ravel() for value in found]).reshape(len(moments), -1)
+    deviation = np.array([np.asarray(value).ravel() for value in found])
+    deviation = deviation.reshape(len(moments), len(solution.ntk))
     left_out = answered(solution, dynamics, moments, deviation) if len(moments) else nothing[:0]
     every = np.concatenate([nothing, left_out])
     return _OTHERS * every[np.searchsorted(np.append(0.0, moments), asked)]
