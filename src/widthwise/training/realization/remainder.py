@@ -7,9 +7,11 @@ less their Taylor polynomial of degree k along δ₁,
 
 are one of the terms of order k + 1 in the deviation, which a prediction through order k leaves out:
 they have the same power of n. Along train modes it is unlearnt again, as
-:mod:`.response` says, and vanishes at the end of training. The other terms come from δ₂, δ₃, …; in
-networks where all are known the whole is of up to three times its size, so three times this term is
-reported. Degree 1 needs no second derivative and holds for activations with kinks too.
+:mod:`.response` says, and vanishes at the end of training. The other terms come from δ₂, δ₃, …, and
+three times this term is reported for all. Of tanh networks (n = 256, times to 8/λ_min) the errors
+were 0.2 to 2 of that; where the term happens to be small, as in a softplus network whose errors
+are a thousandth of the last order kept, they were up to 35 of it. Degree 1 needs no second
+derivative and holds for activations with kinks too.
 """
 
 import equinox as eqx
@@ -48,7 +50,8 @@ def remainder(
         for alpha in (pull @ Q.T).reshape(-1, *task.y.shape)
     ]
     nothing = np.zeros((1, len(solution.ntk)))  # at the start
-    deviation = np.array([np.asarray(value).ravel() for value in found]).reshape(len(moments), -1)
+    deviation = np.array([np.asarray(value).ravel() for value in found])
+    deviation = deviation.reshape(len(moments), len(solution.ntk))
     left_out = answered(solution, dynamics, moments, deviation) if len(moments) else nothing[:0]
     every = np.concatenate([nothing, left_out])
     return _OTHERS * every[np.searchsorted(np.append(0.0, moments), asked)]

@@ -72,7 +72,10 @@ def answered(
             rate = (g - g0) / length
             c, integral = decay * c - rate * pull, integral - pull * c + rate * twice
         before, g0 = moment, g
-        outside = 0.0 if still is None else deviation[i, :m] @ still
-        found[i, :m] = outside + c @ Q.T
+        found[i, :m] = c @ Q.T
+        if still is not None:
+            outside = deviation[i, :m] @ still
+            rounding = 1e-12 * np.abs(deviation[i]).max()
+            found[i, :m] += np.where(np.abs(outside) > rounding, outside, 0.0)
         found[i, m:] -= solution.through @ integral
     return found

@@ -201,7 +201,14 @@ def _largest_eigenvalue(hierarchy: Hierarchy) -> float:
         return float(np.linalg.eigvalsh((theta + theta.T) / 2)[-1])
     operator = LinearOperator((size, size), matvec=times_kernel, dtype=np.float64)  # pyright: ignore[reportCallIssue]
     start = np.random.default_rng(0).standard_normal(size)
-    found = eigsh(operator, 1, which="LA", v0=start, tol=_ACCURACY, return_eigenvectors=False)
+    found = eigsh(
+        operator,
+        1,
+        which="LA",
+        v0=start,
+        tol=_ACCURACY,  # pyright: ignore[reportArgumentType]
+        return_eigenvectors=False,
+    )
     return float(found[0]) * (1 + _ACCURACY)
 
 
