@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 import widthwise as ww
-from widthwise.training.ensembles import Extrapolation, controlled_ensembles, richardson
+from widthwise.training.ensembles import ControlledEnsemble, controlled_ensembles, fit_powers
 from widthwise.training.law import TrainingLaw
 
 X, Y, X_TEST = np.array([[-1.0], [0.4]]), np.array([1.0, -0.7]), np.array([[1.5]])
@@ -59,43 +59,65 @@ class Row(NamedTuple):
         return (self.measured - self.theory) / self.error
 
 
-def measured(name, widths=WIDTHS, members=None, seed=0) -> tuple[Extrapolation, TrainingLaw, dict]:
-    """The extrapolated coefficients of one of the networks, its law of training, its ensembles."""
-    net, depth = NETS[name], name[2]
-    count = MEMBERS[depth] if members is None else members
-    law = ww.training_law(net, X, Y, X_TEST, TIMES)
+def measured(name, seed=0) -> tuple[TrainingLaw, dict[int, ControlledEnsemble]]:
+    """The law of training of one of the networks, and its ensembles by width."""
+    net = NETS[name]
     ensembles = controlled_ensembles(
-        net, widths, X, Y, X_TEST, TIMES, count, jax.random.key(seed), precision="float32"
+        net,
+        WIDTHS,
+        X,
+        Y,
+        X_TEST,
+        TIMES,
+        MEMBERS[name[2]],
+        jax.random.key(seed),
+        precision="float32",
     )
-    return richardson(ensembles), law, ensembles
+    return ww.training_law(net, X, Y, X_TEST, TIMES), ensembles
 
 
-def rows(found: Extrapolation, law: TrainingLaw, depth: int, higher=None) -> list[Row]:
+def theory(law: TrainingLaw, cumulant: str) -> np.ndarray:
+    """The coefficients of the law, with the shape of the ensemble's cumulant."""
+    if cumulant == "mean":
+        return law.mean_coefficients
+    if cumulant == "covariance":
+        return law.covariance_coefficients
+    order = {"third": 3, "fourth": 4}[cumulant]
+    return np.stack([law.coefficients((i,) * order) for i in range(3)], -1)[..., None]
+
+
+def fits(law: TrainingLaw, ensembles: dict[int, ControlledEnsemble], cumulant: str):
+    """Order → the fit whose first coefficient is that order's; the other order is the law's.
+
+    With integer powers n^{−1} and n^{−2}; otherwise three half-integer powers besides the one held.
+    """
+    expected, found = theory(law, cumulant), {}
+    integer = next(iter(ensembles.values())).integer_powers
+    for order, held, powers in (
+        ((2, 1, (2, 4)),) if integer else ((1, 2, (1, 3, 4)), (2, 1, (2, 3, 4)))
+    ):
+        excess, errors = [], []
+        for n, ensemble in ensembles.items():
+            part = getattr(ensemble, cumulant)
+            excess.append(part.value - part.limit - expected[held] * n ** (-held / 2))
+            errors.append(np.hypot(part.error, ensemble.bias))
+        found[order] = fit_powers([*ensembles], np.stack(excess), np.stack(errors), powers)
+    return found
+
+
+def rows(law: TrainingLaw, ensembles: dict[int, ControlledEnsemble], depth: int) -> list[Row]:
     """All coefficients of mean and covariance, and with one hidden layer of κ₃ and κ₄."""
     result = []
-    orders = (2,) if 1 not in found.mean.powers else (1, 2)
-    for t, time in enumerate(TIMES):
-        for power in orders:
-            value, error = found.mean.coefficient(power)
-            theory = law.mean_coefficients[power, t, :, 0]
-            result += [
-                Row("mean", time, (i,), power, value[t, i, 0], error[t, i, 0], theory[i])
-                for i in range(3)
-            ]
-            value, error = found.covariance.coefficient(power)
-            theory = law.covariance_coefficients[power, t]
-            result += [
-                Row("covariance", time, (i, j), power, value[t, i, j], error[t, i, j], theory[i, j])
-                for i in range(3)
-                for j in range(i + 1)
-            ]
-            if depth == 1:
-                fits = found if higher is None else higher
-                for k, fit in ((3, fits.third), (4, fits.fourth)):
-                    value, error = fit.coefficient(power)
-                    for i in range(3):
-                        theory = law.coefficients((i,) * k)[power, t]
-                        result.append(
-                            Row(f"k{k}", time, (i,), power, value[t, i, 0], error[t, i, 0], theory)
-                        )
+    for cumulant in ("mean", "covariance", *(("third", "fourth") if depth == 1 else ())):
+        chosen = ensembles
+        if cumulant in ("third", "fourth") and ensembles[WIDTHS[0]].integer_powers:
+            chosen = {n: e for n, e in ensembles.items() if n >= 128}
+        for order, fit in fits(law, chosen, cumulant).items():
+            value, error = fit.coefficient(order)
+            expected = theory(law, cumulant)[order]
+            for place in np.ndindex(value.shape):
+                points = place[1:] if cumulant == "covariance" else place[1:2]
+                if list(points) == sorted(points):
+                    numbers = (float(a[place]) for a in (value, error, expected))
+                    result.append(Row(cumulant, TIMES[place[0]], points, order, *numbers))
     return result

@@ -31,13 +31,15 @@ from widthwise.training.ensembles.draws import drawn
 from widthwise.training.ensembles.expectations import Expectations
 from widthwise.training.ensembles.neurons import independent_neurons, neuron_expectations
 from widthwise.training.ensembles.samples import Influence, cumulant
-from widthwise.training.ensembles.untrained import pair_series, untrained_expectations
+from widthwise.training.ensembles.series import Known, known_neuron, known_series
+from widthwise.training.ensembles.untrained import untrained_expectations
 from widthwise.training.ensembles.value import ControlledEnsemble, estimate, rows_to_points
 from widthwise.training.solution_map import SolutionMap
 from widthwise.training.symmetry import integer_powers, third_vanishes_in_mean
 
 _FEWEST = 50  # members; and so many for each coefficient of the polynomial
 _UNTRAINED = 2  # untrained networks for every trained one
+_FEW_KNOWN = 0.25  # the same where only third and fourth cumulants need them
 
 
 def controlled_ensemble(
@@ -69,7 +71,8 @@ def controlled_ensemble(
         members: networks to train, at least 50.
         key: JAX random key; the trained networks are those of ``simulate`` with this key.
         untrained: networks drawn besides where the expectations of the controls need them (all but
-            one hidden layer); by default twice the members.
+            one hidden layer); by default twice the members, or a quarter where only third and
+            fourth cumulants need them.
         tolerance: of the integration, in outputs; by default 1e-7, and 1e-5 for kinks.
         options: ``precision``, ``solver``, ``memory`` or ``progress`` of ``simulate``.
 
@@ -163,7 +166,7 @@ class _Problem(NamedTuple):
     x: np.ndarray
     nngp: np.ndarray
     controls: Controls
-    pair: Any
+    known: Known | None
     even: bool
     integer: bool
 
@@ -189,12 +192,13 @@ def _problem(net: MLP, x_train, y_train, x_test, times) -> _Problem:
     last = net.depth
     balanced = not net.has_bias(last) or net.bias_law[last].symmetric
     even, integer = balanced and third_vanishes_in_mean(net), integer_powers(net)
-    pair = None
-    if not independent_neurons(net):
-        pair = pair_series(net, everything, solution.ntk, integer=integer)
+    if independent_neurons(net):
+        known = known_neuron(net, everything, len(x))
+    else:
+        known = known_series(net, everything, solution.ntk, integer=integer)
     controls = Controls(solution, GradientFlow(moments))
     data = (x, y, test, moments)
-    return _Problem(net, data, everything, nngp, controls, pair, even, integer)
+    return _Problem(net, data, everything, nngp, controls, known, even, integer)
 
 
 def _ensemble(
@@ -226,12 +230,12 @@ def _expectations(problem: _Problem, n: int, members: int, key, untrained) -> Ex
     net, other = problem.net, jax.random.fold_in(key, 2**31 - 2)  # members use small numbers
     common = (net, n, problem.x, problem.nngp, problem.controls, other)
     if independent_neurons(net):
-        return neuron_expectations(*common, even=problem.even)
-    count = _UNTRAINED * members if untrained is None else untrained
+        return neuron_expectations(*common, even=problem.even, known=problem.known)
+    share = _UNTRAINED if problem.known is None else _FEW_KNOWN
+    count = max(_FEWEST, int(share * members)) if untrained is None else untrained
     if checks.positive_integer(count, "untrained") < _FEWEST:
         raise ValueError(f"untrained must be at least {_FEWEST}, got {untrained!r}")
-    known = None if problem.pair is None else problem.pair(n)
-    return untrained_expectations(*common, count, even=problem.even, known=known)
+    return untrained_expectations(*common, count, even=problem.even, known=problem.known)
 
 
 def _deviation(

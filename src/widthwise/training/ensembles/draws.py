@@ -82,7 +82,7 @@ def _block(net: MLP, width: int, x: Array, train: int, key, members, readouts: i
     def kernel(parameters) -> jax.Array:
         found = layerwise(net, parameters, x, x[:train], width, "mean" if single else "full")
         if single:
-            return found
+            return jnp.asarray(found)
         rows, columns = len(x) * net.outputs, train * net.outputs
         return jnp.transpose(found, (0, 2, 1, 3)).reshape(rows, columns)
 

@@ -7,7 +7,7 @@ A network of N = ρ n independent neurons has F = N^{−1/2} Σ η_i (+ a Gaussi
 
 a joint cumulant of one neuron, averaged over many sampled neurons: its relative error is theirs and
 does not grow with n. Those of two and three factors, which matter most, are integrated by a rule
-where φ is smooth (:func:`~widthwise.training.blocks.one_hidden.one_hidden_blocks`).
+where φ is smooth (:func:`~widthwise.training.ensembles.series.known_neuron`).
 h = Σ_j Δ_j (F_j − y_j), with Δ_j forced to the output in question, has the cumulants
 
     κ(g, …, Δ_j F_j) = κ(g, …, Δ_j, F_j) + Σ κ(some g, Δ_j) κ(the other g, F_j)
@@ -16,7 +16,6 @@ h = Σ_j Δ_j (F_j − y_j), with Δ_j forced to the output in question, has the
 left, since E F = E Δ = 0.
 """
 
-from collections.abc import Mapping
 from functools import partial
 
 import jax
@@ -26,11 +25,10 @@ import numpy as np
 from widthwise.algebra.gaussian import Estimate
 from widthwise.model.architecture import MLP
 from widthwise.model.laws import Gaussian
-from widthwise.training.blocks.one_hidden import one_hidden_blocks
-from widthwise.training.blocks.value import Name
 from widthwise.training.ensembles.controls import Controls
 from widthwise.training.ensembles.expectations import Expectations, averaged
 from widthwise.training.ensembles.samples import joint_cumulant
+from widthwise.training.ensembles.series import Known, lowest
 
 _BATCHES = 32
 _NEURONS = 2**14  # of a batch
@@ -54,6 +52,7 @@ def neuron_expectations(
     key: jax.Array,
     *,
     even: bool,
+    known: Known | None = None,
 ) -> Expectations:
     """Cumulants of the controls at width n.
 
@@ -65,6 +64,7 @@ def neuron_expectations(
         controls: the controls.
         key: JAX random key of the sampled neurons.
         even: whether cumulants of Θ_n with an odd number of F vanish.
+        known: cumulants of few factors from elsewhere (:mod:`.series`).
     """
     N, limit = net.widths(width)[0], net.at_width(np.inf, x.shape[1])
     times, rows = controls.propagator.shape[:2]
@@ -75,59 +75,19 @@ def neuron_expectations(
     batches = [_one(moments, nngp, N, sample(k), even) for k in jax.random.split(key, _BATCHES)]
     found = {name: averaged(np.stack([b[name] for b in batches])) for name in batches[0]}
     source = f"cumulants of one neuron, over {_BATCHES * size} sampled ones"
-    if net.activation.smooth:
-        found |= _by_rule(net, width, x, controls)
-        source += "; those of lowest order by a rule of integration"
+    third, first, mixed = found["third"], found["first order"], found["mixed"]
+    if known is not None:
+        third, first, mixed = lowest(controls, known(width))
+        source += "; those of up to three factors by a rule"
     return Expectations(
         Estimate(nngp, np.zeros_like(nngp)),
-        found["third"],
-        found["first order"],
-        found["mixed"],
+        third,
+        first,
+        mixed,
         {k: found[f"linear {k}"] for k in (3, 4)},
         {k: found[f"mixed {k}"] for k in (3, 4)},
         source,
     )
-
-
-def _by_rule(net: MLP, width: int, x: np.ndarray, controls: Controls) -> dict[str, Estimate]:
-    """What needs two and three factors, from the blocks of the law of training.
-
-    Empty where these are not available; each error is the estimated one of its block.
-    """
-    try:
-        blocks = one_hidden_blocks(net, x, len(controls.solution.y))
-    except ValueError:
-        return {}
-    rows, train, n = len(x), len(controls.solution.y), float(width)
-    A, y, root = controls.propagator, controls.labels, n**-0.5
-    zero = {"DF": (rows, train, rows), "FFF": (rows,) * 3, "DFF": (rows, train, rows, rows)}
-
-    def at(values: Mapping[Name, np.ndarray | float]) -> dict[str, np.ndarray]:
-        def block(name: str, order: int) -> np.ndarray:
-            return np.broadcast_to(values.get((name, order), 0.0), zero[name])
-
-        DF = root * np.moveaxis(block("DF", 1), 2, 0)
-        DFF = np.moveaxis(block("DFF", 2), (2, 3), (0, 1)) / n
-        turned = controls.forced(np.moveaxis(controls.modes(np.moveaxis(DF, 0, 2)), 2, 0))
-        first = np.einsum("jtxj->tx", turned)
-        both = controls.forced(np.moveaxis(controls.modes(np.moveaxis(DFF, 1, 3)), 3, 1))
-        mixed = np.einsum("ajtxj->atx", both) - controls.forced(DF) @ y
-        third = controls.solution.modes(root * block("FFF", 1), "tt", first=1)
-        return {
-            "first order": first,
-            "mixed": np.einsum("tab,btx->tax", A, mixed),
-            "third": third,
-        }
-
-    values = at(blocks.values)
-    moved = [at(part.values) for part in blocks.replicates]
-    errors = {
-        name: np.sqrt(np.mean([(part[name] - value) ** 2 for part in moved], 0) / len(moved))
-        if moved
-        else np.zeros_like(value)
-        for name, value in values.items()
-    }
-    return {name: Estimate(value, errors[name]) for name, value in values.items()}
 
 
 def _neurons(

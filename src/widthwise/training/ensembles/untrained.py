@@ -6,78 +6,25 @@ hidden layers cost little more than one. To keep the noise small,
 * E F F and the cumulants of g come from the last features: given the hidden layers F is a sum of
   independent terms, with conditional cumulants Y_r = σ_w^r κ_r(W) N^{1−r/2} avg (A_t φ)^r, and by
   the law of total cumulance κ₃(g) = E Y₃, κ₄(g) = E Y₄ + 3 Var Y₂;
-* products of F are taken less their values at infinite width, which leaves in
+* products of F are taken less their values at infinite width,
 
-      κ(g, h) = E (g F_j − A K_j) Δ_j + (A K)_j E Δ_j − y_j E g Δ_j
+      κ(g, h) = E (g F_j − A K_j) Δ_j + (A K)_j E Δ_j − y_j E g Δ_j,
 
-  only noise of order n^{−1/2} from the readouts and of order 1/n from the hidden layers, once E Δ
-  is known otherwise;
-* E F F and E Δ are taken from their series through n^{−2}, or n^{−3/2} where half-integer powers
-  occur (:func:`widthwise.output_cumulants`, :func:`widthwise.ntk_statistics`), where the points are
-  few.
+  which has noise of order n^{−1/2}, the first part that of the readouts alone;
+* for few points the cumulants of few factors are taken from their series (:mod:`.series`).
 """
-
-from collections.abc import Callable
-from typing import NamedTuple
 
 import jax
 import numpy as np
 
 from widthwise.algebra.gaussian import Estimate
-from widthwise.algebra.series import Series
-from widthwise.initial.cumulants import output_cumulants
-from widthwise.initial.tangents import ntk_statistics
 from widthwise.model.architecture import MLP
 from widthwise.training.ensembles.controls import Controls
 from widthwise.training.ensembles.draws import Drawn, drawn
 from widthwise.training.ensembles.expectations import Expectations, averaged
+from widthwise.training.ensembles.series import Known, lowest
 
 READOUTS = 8
-_MOST_POINTS = 4  # of the series: its cost grows with the fourth power
-
-
-class Pair(NamedTuple):
-    """E F F and E Δ at one width, with errors."""
-
-    second: Estimate
-    change: Estimate
-
-
-def pair_series(
-    net: MLP, x: np.ndarray, ntk: np.ndarray, *, integer: bool
-) -> Callable[[int], Pair] | None:
-    """E F F and E Δ by width, from their series where these are cheap; else ``None``.
-
-    Args:
-        net: the architecture.
-        x: all points, train points first (points, inputs).
-        ntk: Θ_∞ (points, train).
-        integer: whether only powers of 1/n occur; the series goes to n^{−2} then, else to n^{−3/2}.
-    """
-    points, train = len(x), ntk.shape[1]
-    if net.outputs > 1 or points > _MOST_POINTS:
-        return None
-    order = 4 if integer else 3
-    try:
-        cumulants, kernels = output_cumulants(net, x, order), ntk_statistics(net, x, order)
-        second = {(a, b): cumulants.cumulant((a, b)) for a in range(points) for b in range(a + 1)}
-        mean = {(a, b): kernels.mean(a, b) for a in range(points) for b in range(train)}
-    except ValueError:  # a law without the moments, or too much at this order
-        return None
-
-    def at(series: Series, width: int) -> tuple[float, float]:
-        terms, numerical = series.terms(width), Series(series.error).at(width)
-        step = 1 / width if integer else width**-0.5
-        omitted = 0.0 if series.exact else step * float(np.abs(terms[order]))
-        return series.at(width), numerical + omitted
-
-    def pair(width: int) -> Pair:
-        rows, columns = range(points), range(train)
-        K = np.array([[at(second[max(a, b), min(a, b)], width) for b in rows] for a in rows])
-        theta = np.array([[at(mean[a, b], width) for b in columns] for a in rows])
-        return Pair(Estimate(K[..., 0], K[..., 1]), Estimate(theta[..., 0] - ntk, theta[..., 1]))
-
-    return pair
 
 
 def untrained_expectations(
@@ -90,7 +37,7 @@ def untrained_expectations(
     members: int,
     *,
     even: bool,
-    known: Pair | None,
+    known: Known | None = None,
     memory: float = 3e8,
 ) -> Expectations:
     """Cumulants of the controls at width n.
@@ -104,51 +51,31 @@ def untrained_expectations(
         key: JAX random key of the untrained networks.
         members: how many, each with several readouts.
         even: whether cumulants of Θ_n with an odd number of F vanish.
-        known: E F F and E Δ from elsewhere.
+        known: cumulants of few factors from elsewhere (:mod:`.series`).
         memory: bytes a block of them may take.
     """
     train = len(controls.solution.y) // net.outputs
-    sums = [
-        _statistics(net, width, x.shape[1], nngp, controls, block, even, known is None)
+    parts = [
+        _statistics(net, width, x.shape[1], nngp, controls, block, even)
         for block in drawn(net, width, x, train, key, members, readouts=READOUTS, memory=memory)
     ]
-    every = {name: np.concatenate([part[name] for part in sums]) for name in sums[0]}
-    found = {name: averaged(values) for name, values in every.items()}
-    second, change = (found["second"], found["change"]) if known is None else known
-    AK = controls.modes(np.einsum("txa,ab->txb", controls.propagator, nngp))
-    shift = _propagated(lambda D: -controls.forced(D) @ controls.labels, change)
-    first, mixed = found["first order"], found["mixed"]
+    every = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    names = ("second", "third", "first order", "mixed")
+    second, third, first, mixed = (averaged(every[name]) for name in names)
+    source = f"{members} untrained networks, {READOUTS} readouts each"
     if known is not None:
-        back = _propagated(
-            lambda D: np.einsum("taj,...txj->...tax", AK, controls.forced(D)), change
-        )
-        mixed = _plus(mixed, back)
-        first = _plus(first, shift)
+        few = known(width)
+        second, (third, first, mixed) = few.second, lowest(controls, few)
+        source += "; cumulants of up to three factors from their series"
     return Expectations(
         second,
-        found["third"],
+        third,
         first,
         mixed,
         _linear_cumulants(every),
         _mixed_cumulants(every),
-        f"{members} untrained networks, {READOUTS} readouts each"
-        + ("" if known is None else "; E F F and the mean kernel from their series "),
+        source,
     )
-
-
-def _plus(a: Estimate, b: Estimate) -> Estimate:
-    return Estimate(a.value + b.value, np.hypot(a.error, b.error))
-
-
-def _propagated(linear: Callable[[np.ndarray], np.ndarray], change: Estimate) -> Estimate:
-    """A linear map of E Δ, with the error of every entry carried through."""
-    value = linear(change.value)
-    error = np.zeros_like(value)
-    for place in np.argwhere(change.error > 0):
-        one = np.zeros_like(change.error)
-        one[tuple(place)] = change.error[tuple(place)]
-        error = error + np.abs(linear(one))
-    return Estimate(value, error)
 
 
 def _statistics(
@@ -159,7 +86,6 @@ def _statistics(
     controls: Controls,
     block: Drawn,
     even: bool,
-    whole: bool,
 ) -> dict[str, np.ndarray]:
     """Per network, averaged over its readouts, what the expectations are means of."""
     sized, outputs = net.at_width(width, inputs), net.outputs
@@ -209,21 +135,15 @@ def _statistics(
     h = driven - pulled
     with_odd, with_even = (driven, -pulled) if even else (h, h)  # with so many factors g
     mixed = np.einsum("staj,stxj->stax", gF, forced, optimize=True)
-    if whole:
-        mixed = mixed + np.einsum("taj,stxj->stax", AK, forced, optimize=True)
+    mixed = mixed + np.einsum("taj,stxj->stax", AK, forced, optimize=True)
     if not even:
         mixed = mixed - g[..., :, None] * pulled[..., None, :]
-    first = driven if not even else 0 * driven
-    if whole:
-        first = first - pulled
     square = g**2 - v0
     return {
         "second": second,
-        "change": per_network(change),
         "third": features,
-        "first order": per_network(first),
         "mixed": per_network(mixed),
-        "h": per_network(with_even),
+        "first order": per_network(with_even),
         "gg": conditional(2) - v0,
         "gh": per_network(g * with_odd),
         "ggh": per_network(square * with_even),
@@ -241,8 +161,8 @@ def _linear_cumulants(every: dict[str, np.ndarray]) -> dict[int, Estimate]:
 
 def _mixed_cumulants(every: dict[str, np.ndarray]) -> dict[int, Estimate]:
     """κ(g, g, h) and κ(g, g, g, h), from moments about the values at infinite width."""
-    gg, h, gh, third = (every[name].mean(0) for name in ("gg", "h", "gh", "Y3"))
-    three = every["ggh"] - gg * every["h"] - h * every["gg"] + gg * h
+    gg, h, gh, third = (every[name].mean(0) for name in ("gg", "first order", "gh", "Y3"))
+    three = every["ggh"] - gg * every["first order"] - h * every["gg"] + gg * h
     four = every["gggh"] - 3 * (gg * every["gh"] + gh * (every["gg"] - gg))
-    four = four - third * every["h"] - h * (every["Y3"] - third)
+    four = four - third * every["first order"] - h * (every["Y3"] - third)
     return {3: averaged(three), 4: averaged(four)}
