@@ -27,7 +27,7 @@ class Plain:
         precision: of every number.
     """
 
-    def __init__(self, kind, layers, bias_std, x, y, precision=np.float64):
+    def __init__(self, kind, layers, bias_std, x, y, precision: type = np.float64):
         self.phi, self.slope = ACTIVATIONS[kind]
         self.shapes = [np.shape(layer.weight) for layer in layers]
         self.biased = [layer.bias is not None for layer in layers]
