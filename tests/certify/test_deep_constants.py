@@ -95,8 +95,8 @@ def test_constant_holds_on_the_ball():
     maps = second_derivative(trained.function)
     rng = np.random.default_rng(3)
     for radius in (0.03, 0.5):
-        best = climbed(trained.start, maps, radius)
-        for _ in range(5):
+        best = climbed(trained.start, maps, radius, 3)
+        for _ in range(2):
             v = rng.normal(size=len(trained.start))
             theta = trained.start + radius * v / np.linalg.norm(v)
             best = max(best, power_iteration(maps, theta, 1, 10)[0])
@@ -122,10 +122,9 @@ def test_constant_holds_for_adversarial_weights():
             for l, layer in enumerate(parameters)
         )
         start, at = Trained(net, changed, x, y).start, evaluate(net, changed, x, y)
-        for radius in (0.0, 0.1):
-            found = climbed(start, maps, radius, 4)
-            assert found <= bounds_at(at).jacobian(radius), name
-            assert found <= PreactivationBounds(at).jacobian(radius), name
+        found = climbed(start, maps, 0.1, 3)
+        assert found <= bounds_at(at).jacobian(0.1), name
+        assert found <= PreactivationBounds(at).jacobian(0.1), name
 
 
 def test_points_of_multiplicity_weigh_more():

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import widthwise as ww
+from certify.plain_networks import Plain
 from certify.trained_networks import Trained, assert_sound, reference_parameters, sphere
 from widthwise.certify import certify
 from widthwise.certify.evaluation import evaluate
@@ -48,6 +49,22 @@ def test_trajectory_of_a_narrow_network():
     assert made.output_deviation is None
     assert_sound(ERF, parameters, x, y, made)
     assert "for k ≥" in str(made)
+
+
+def test_exact_descent_stays_within_the_rounding_tube():
+    """Iterates in extended precision against those in float64, at the width the tube reports."""
+    x, y = sphere(3, 3)
+    net, parameters = ww.MLP(1, "tanh"), reference_parameters(12, 3)
+    made = certify(net, parameters, x, y, method="trajectory", dynamics="descent")
+    assert made.holds
+    assert "exact gradient descent stays within" in made.reason
+    width = float(made.reason.split("within ")[1].split(" of")[0])
+    exact = Plain("tanh", parameters, 0.0, x, y[:, None], np.longdouble)
+    rounded = Plain("tanh", parameters, 0.0, x, y[:, None])
+    count = min(int(made.since), 400)
+    apart = exact.descent(made.step, count)[1] - rounded.descent(made.step, count)[1]
+    largest = float(np.abs(apart).max())
+    assert 0 < largest < width < 1e-6
 
 
 def test_a_step_beyond_stability_is_refused():

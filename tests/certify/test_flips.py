@@ -38,7 +38,7 @@ def test_relu_trains_inside_its_certificate():
 
 
 def test_jacobian_change_bounds_what_moves_are_found():
-    """Random and adversarial moves of size ρ, every neuron within its cap: |J - J_0| stays below."""
+    """Random and sparse moves of size ρ: |J - J_0| stays below."""
     net, parameters, x, y = case("abs", 12, 1.0, 3)
     trained = Trained(net, parameters, x, y)
     at = evaluate(net, parameters, x, y, bounds=piecewise(net.activation))

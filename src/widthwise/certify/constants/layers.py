@@ -122,7 +122,7 @@ def _point(at: Evaluation, i: int, tiny: float):
     features = {key: _norm(slope[key[0]][:, None] * matrix) for key, matrix in D.items()}
     squares = {(j, k): 0.0 for k in range(p.depth) for j in range(k + 1)}
     for output in range(p.y.shape[1]):
-        M = None
+        M, crude = None, 0.0
         for k in reversed(range(p.depth)):
             bend = at.preactivation(k)[2][i] * at.backward[0][k][i, output]
             if M is None:

@@ -4,7 +4,7 @@ Those of φ, φ' and φ'' are declared by :class:`~widthwise.activations.Activat
 known for the catalogue, where it is elementary calculus:
 
     tanh 2 (at 0);  erf 4/√π (at 0);  sin, cos 1;  softplus 1/(6√3);  sigmoid 1/8 (at 0);
-    GELU 0.778781 (at z² = (7 - √33)/2).
+    GELU 0.778781 (at z² = (7 - √33)/2);  SiLU 0.308182 (at |z| = 1.032).
 
 Every number is rounded up. Where M3 is not known it is infinite: the theorems that use it fall back
 on M2. Where M1 or M2 is infinite or unknown, the Jacobian has no Lipschitz constant known here.
@@ -25,6 +25,7 @@ _THIRD = {
     "softplus": 1 / (6 * math.sqrt(3)),
     "sigmoid": 0.125,
     "gelu": 0.778785,
+    "silu": 0.3082,
 }
 
 

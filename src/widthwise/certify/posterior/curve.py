@@ -98,7 +98,8 @@ def combined_norm(terms: Sequence[tuple[float, Sequence[Block]]]) -> float:
 
 
 def _combination(terms, parts, kind: int) -> np.ndarray:
-    return sum(c * part[kind] for (c, _), part in zip(terms, parts, strict=True))
+    scaled = [c * part[kind] for (c, _), part in zip(terms, parts, strict=True)]
+    return np.sum(scaled, axis=0)
 
 
 def _shifted(at: Evaluation, *terms: tuple[float, Sequence[Block]]) -> Evaluation:

@@ -11,8 +11,11 @@ p = max(1 - ηa², ηβ̄² - 1) < 1, the iterates stay near the linear descent 
 
     |f_k - f_lin,k| ≤ ηκ|r_0|/(1 - p) + ½ L S ηβ̄|r_0|.
 
-The trajectory form runs gradient descent in float64 until the theorem holds at an iterate: what is
-proven is that exact gradient descent started there converges.
+The trajectory form runs gradient descent in float64 until the theorem holds at an iterate, for
+every point within the distance ε at which exact descent from θ_0 can be from it
+(:mod:`widthwise.certify.posterior.rounding`): α - Lε in place of α, |r| + (β + Lε)ε in place of
+|r|. Where no such ε is known, ε = 0 and what is proven is that exact descent started at the iterate
+converges.
 """
 
 from collections.abc import Iterator
@@ -23,6 +26,7 @@ import numpy as np
 from widthwise.certify.certificate import Certificate, Hypothesis, refusal
 from widthwise.certify.constants.ball import Bounds
 from widthwise.certify.evaluation import SAFE, Evaluation
+from widthwise.certify.posterior.rounding import widened
 from widthwise.certify.posterior.spectrum import Spectrum
 
 _ITERATES = 20_000
@@ -50,14 +54,38 @@ class Contraction(NamedTuple):
     root: float
 
 
-def contraction(spectrum: Spectrum, bounds: Bounds, step: float) -> Contraction:
+class Start(NamedTuple):
+    """Numbers of Theorem 3 that hold for every point within ε of some parameters."""
+
+    alpha: float
+    beta: float
+    size: float
+    bounds: Bounds
+    width: float
+
+    @classmethod
+    def of(cls, spectrum: Spectrum, bounds: Bounds, width: float = 0.0) -> "Start":
+        """The numbers around the parameters of a spectrum."""
+        if width == 0:
+            return cls(spectrum.alpha, spectrum.beta, spectrum.size, bounds, 0.0)
+        change = bounds.jacobian(width) * width * SAFE
+        beta = (spectrum.beta + change) * SAFE
+        size = (spectrum.size + beta * width) * SAFE
+        return cls((spectrum.alpha - change) / SAFE, beta, size, bounds, width)
+
+    def lipschitz(self, radius: float) -> float:
+        """L on the ball of this radius around each of the points."""
+        return self.bounds.jacobian(self.width + radius)
+
+
+def contraction(start: Start, step: float) -> Contraction:
     """The smallest S of Theorem 3 found by growing the ball from |r_0|/α."""
-    alpha, size = spectrum.alpha, spectrum.size
+    alpha, size = start.alpha, start.size
     if not alpha > 0:
-        return Contraction(np.inf, np.inf, spectrum.beta, np.nan, 0.0)
+        return Contraction(np.inf, np.inf, start.beta, np.nan, 0.0)
     length = size / alpha * SAFE
     while True:
-        ball, L, beta = _ball(spectrum, bounds, step, length)
+        ball, L, beta = _ball(start, step, length)
         c = 1 - step * beta**2 * SAFE / 2
         disc = (c * alpha) ** 2 - 2 * L * size * SAFE if c > 0 else -1.0
         if not (disc > 0 and np.isfinite(ball)):
@@ -70,40 +98,43 @@ def contraction(spectrum: Spectrum, bounds: Bounds, step: float) -> Contraction:
         length = needed * (1 + 1e-6)
 
 
-def _ball(
-    spectrum: Spectrum, bounds: Bounds, step: float, length: float
-) -> tuple[float, float, float]:
+def _ball(start: Start, step: float, length: float) -> tuple[float, float, float]:
     """ρ̄ ≥ S + ηβ̄|r_0| with L and β̄ on it; ρ̄ is infinite where none is found."""
-    ball = (length + step * spectrum.beta * spectrum.size) * SAFE
-    L, beta = np.inf, spectrum.beta
+    ball = (length + step * start.beta * start.size) * SAFE
+    L, beta = np.inf, start.beta
     for _ in range(50):
-        L = bounds.jacobian(ball)
-        beta = (spectrum.beta + L * ball) * SAFE
+        L = start.lipschitz(ball)
+        beta = (start.beta + L * ball) * SAFE
         if step * beta**2 >= 2:
             break
-        needed = (length + step * beta * spectrum.size) * SAFE
+        needed = (length + step * beta * start.size) * SAFE
         if needed <= ball:
             return ball, L, beta
         ball = needed * (1 + 1e-6)
     return np.inf, L, beta
 
 
-def largest_step(spectrum: Spectrum, bounds: Bounds) -> float | None:
+def largest_step(start: Start) -> float | None:
     """The largest step Theorem 3 certifies, to three digits from below; ``None`` if none does."""
-    low, high = 0.0, 2 / spectrum.beta**2
+    low, high = 0.0, 2 / start.beta**2
     for _ in range(12):
         middle = (low + high) / 2
-        holds = np.isfinite(contraction(spectrum, bounds, middle).length)
+        holds = np.isfinite(contraction(start, middle).length)
         low, high = (middle, high) if holds else (low, middle)
     return low or None
 
 
 def certify_descent(
-    bounds: Bounds, spectrum: Spectrum, step: float, method: str = "descent_path"
+    bounds: Bounds,
+    spectrum: Spectrum,
+    step: float,
+    method: str = "descent_path",
+    width: float = 0.0,
 ) -> Certificate:
-    """Theorem 3 from these parameters."""
-    alpha, size = spectrum.alpha, spectrum.size
-    made = contraction(spectrum, bounds, step)
+    """Theorem 3 from these parameters, or from every point within ``width`` of them."""
+    start = Start.of(spectrum, bounds, width)
+    alpha, size = start.alpha, start.size
+    made = contraction(start, step)
     c, L = made.damping, made.lipschitz
     hypotheses = (
         spectrum.positive,
@@ -111,7 +142,7 @@ def certify_descent(
         Hypothesis("2 L |r_0| below (cα)²", 2 * L * size, "<", (max(c, 0.0) * alpha) ** 2),
         Hypothesis("η β̄ |r_0| below 2√disc/L", step * made.beta * size, "<", 2 * made.root / L),
     )
-    largest = largest_step(spectrum, bounds)
+    largest = largest_step(start)
     if not np.isfinite(made.length):
         found = f"steps up to {largest:.4g} are certified; take one of them" if largest else ""
         remedy = found or "no step is; a wider network or smaller labels may do"
@@ -120,7 +151,7 @@ def certify_descent(
         return refusal(method, "descent", reason, *hypotheses, step=step)
     change = L * made.length * SAFE
     left = alpha - change
-    kernel = 2 * spectrum.beta * change + change**2
+    kernel = 2 * start.beta * change + change**2
     slowest = max(1 - step * left**2, step * made.beta**2 - 1)
     drift = step * kernel * size / (1 - slowest) + change * step * made.beta * size / 2
     return Certificate(
@@ -149,23 +180,31 @@ def certify_descent_trajectory(at: Evaluation, bounds: Bounds, step: float) -> C
     """Theorem 3 from the first iterate, of those looked at, where it holds."""
     method, first = "descent_trajectory", float(np.linalg.norm(at.residual))
     current, size, made, last = at, first, None, 0
+    stretch, here, width, reached = [], bounds, 0.0, 0.0
     for k, current in zip(range(_ITERATES + 1), iterates(at, step), strict=False):
         size = float(np.linalg.norm(current.residual))
         if not size <= _DIVERGED * first:
             reason = f"the residual grew {_DIVERGED:g}-fold in {k} steps of {step:.4g}; halve it"
             return refusal(method, "descent", reason, step=step)
+        stretch.append(current)
+        reached = max(reached, current.distance(at))
         if k % _EVERY and k > 2:
             continue
-        spectrum, here = Spectrum.of(current), bounds.moved(current)
-        found = contraction(spectrum, here, step)
+        if len(stretch) > 1:
+            width = widened(width, stretch, here, step)
+        spectrum, here, stretch = Spectrum.of(current), here.moved(current), [current]
+        known = width if np.isfinite(width) else 0.0
+        found = contraction(Start.of(spectrum, here, known), step)
         if np.isfinite(found.length):
             last = k + _EXTRA if made is None else last
-            made = current, here, spectrum, k
+            made = current, here, spectrum, k, width, reached
             if k >= last or found.root > _SETTLED * found.damping * spectrum.alpha:
                 break
     if made is not None:
-        current, here, spectrum, k = made
-        return _from_iterate(at, current, certify_descent(here, spectrum, step, method), k)
+        current, here, spectrum, k, width, reached = made
+        known = width if np.isfinite(width) else 0.0
+        tail = certify_descent(here, spectrum, step, method, known)
+        return _from_iterate(at, here, tail, k, width, reached)
     reason = (
         f"after {_ITERATES} steps the residual is {size / first:.3g} of the first and Theorem 3 "
         "does not hold yet; a wider network or a larger step may do"
@@ -173,21 +212,38 @@ def certify_descent_trajectory(at: Evaluation, bounds: Bounds, step: float) -> C
     return refusal(method, "descent", reason, Spectrum.of(current).positive, step=step)
 
 
-def _from_iterate(start: Evaluation, at: Evaluation, tail: Certificate, k: int) -> Certificate:
+def _from_iterate(
+    start: Evaluation, bounds: Bounds, tail: Certificate, k: int, width: float, reached: float
+) -> Certificate:
+    """What holds from iterate ``k`` on, with what the way there and the tube around it add."""
     assert tail.movement is not None
     assert tail.ntk_change is not None
+    at = bounds.at
     here, there = Spectrum.of(start), Spectrum.of(at)
     moved = float(np.abs(np.linalg.eigvalsh(at.kernel - start.kernel)).max())
+    if np.isfinite(width):
+        reason = (
+            f"exact gradient descent stays within {width:.2g} of the float64 iterates until number "
+            f"{k} and converges to zero loss"
+        )
+    else:
+        width = 0.0
+        reason = (
+            f"exact gradient descent from the float64 iterate {k} converges to zero loss; from the "
+            "start, rounding may grow too much to follow it"
+        )
+    change = bounds.jacobian(width) * width
+    moved += 2 * there.beta * change + change**2
     return Certificate(
         True,
         tail.method,
         "descent",
-        f"exact gradient descent from the float64 iterate {k} converges to zero loss",
+        reason,
         tail.hypotheses,
         rate=tail.rate,
         since=float(k),
-        movement=start.distance(at) + tail.movement,
-        ntk_change=moved + here.margin + there.margin + tail.ntk_change,
+        movement=max(reached, start.distance(at) + tail.movement) + width,
+        ntk_change=(moved + here.margin + there.margin + tail.ntk_change) * SAFE,
         ntk_since=float(k),
         step=tail.step,
         largest_step=tail.largest_step,

@@ -43,15 +43,16 @@ TOLERANCES = (1e-3, 1e-5, 1e-7)
 """Defects relative to the gradient, tried in turn."""
 _GROWTH = 0.05  # of the exponent of ε over a panel, by what is not known between its points
 _ARCS = 128  # in a panel at most
-_PANELS = 1000
+_PANELS = 500
+_NUMBERS = 5e6  # that the points of a panel may hold, per array
 _STABLE = 1.5  # longest arc, in units of 1/λ_max
 _CHECK = 0.01  # length between two kernels that are compared with Θ_0
 _SETTLED = 0.9  # the tail's rate is a^2 with a at least this part of σ_min, or no better is found
 _EXTRA = 40  # in so many panels
 _END = 60.0  # last time, in units of 1/α_0²
 _UNAVAILABLE = (
-    "not available: the flow tube is built for one hidden layer; the linear reference and gradient "
-    "descent are certified at any depth"
+    "not available: the flow tube needs a Lipschitz constant of the Hessian, known here for one "
+    "hidden layer only; the linear reference and gradient descent are certified at any depth"
 )
 
 
@@ -179,8 +180,9 @@ def _panel(start: _Start, tube: _Tube, spectrum: Spectrum, pace: float) -> _Pane
     bounds = start.bounds.moved(tube.node.at)
     L, L3 = bounds.jacobian(tube.width), bounds.hessian(tube.width)
     drift = L * spectrum.beta + (L3 if np.isfinite(L3) else L) * spectrum.size
+    limit = min(_ARCS, _NUMBERS / tube.node.at.backward[1][0].size)
     nodes, arcs, way, time = [tube.node], [], 0.0, 0.0
-    while len(arcs) < 2 or (len(arcs) < _ARCS and time * way * drift < 2 * _GROWTH):
+    while len(arcs) < 2 or (len(arcs) < limit and time * way * drift < 2 * _GROWTH):
         end, arc = advance(nodes[-1], pace)
         nodes.append(end)
         arcs.append(arc)

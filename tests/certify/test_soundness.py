@@ -1,0 +1,199 @@
+"""Soundness: wherever a certificate holds, training by other code stays inside every bound of it.
+
+Networks of depth 1 to 3, n from 2 to 4096, m from 1 to 20, some of them adversarial; the residual
+is bisected to the edge of what each method certifies.
+"""
+
+import jax
+import numpy as np
+import pytest
+
+import widthwise as ww
+from certify.plain_networks import Plain, assert_inside
+from widthwise.certify import certify
+from widthwise.certify.constants.ball import bounds_at
+from widthwise.certify.evaluation import evaluate
+from widthwise.certify.posterior.descent import certify_descent, certify_descent_trajectory
+from widthwise.certify.posterior.linear import certify_linear_reference
+from widthwise.certify.posterior.path import certify_path
+from widthwise.certify.posterior.spectrum import Spectrum
+from widthwise.certify.posterior.tube import certify_trajectory
+from widthwise.model.architecture import Layer
+
+KINDS = ["tanh", "erf", "softplus", "gelu", "sin"]
+BIAS = 0.4
+WIDE = [(2, 1, 1), (3, 2, 1), (8, 2, 2), (24, 4, 1), (100, 6, 1), (1000, 10, 1), (4096, 20, 1)]
+DEEP = [(2, 1, 1), (6, 2, 1), (16, 3, 2), (48, 5, 1)]
+
+
+def path(at, bounds, spectrum):
+    return certify_path(at, bounds, spectrum)
+
+
+def descent(at, bounds, spectrum):
+    return certify_descent(bounds, spectrum, float(1 / spectrum.values[-1]))
+
+
+def descent_trajectory(at, bounds, spectrum):
+    return certify_descent_trajectory(at, bounds, float(1 / spectrum.values[-1]))
+
+
+def scaled(factor):
+    return lambda w, l, last: w * np.where(l == last, factor, 1.0)
+
+
+TRANSFORMED = {
+    "as drawn": lambda w, l, last: w,
+    "large readout": scaled(4.0),
+    "small readout": scaled(0.05),
+    "sharp first layer": lambda w, l, last: w * np.where(l == 0, 3.0, 1.0),
+    "dead neurons": lambda w, l, last: np.where((np.arange(w.shape[1]) % 2 == 1) & (l > 0), 0.0, w),
+    "twins": lambda w, l, last: w[np.arange(len(w)) // 2 * 2] if l == 0 else w,
+}
+
+
+def drawn(kind, depth, n, m, outputs, seed, how="as drawn", near=None):
+    """A network with points, its outputs, and a direction of labels."""
+    rng = np.random.default_rng(seed)
+    net = ww.MLP(depth, kind, bias_std=BIAS, outputs=outputs)
+    x = rng.normal(size=(m, 10 if m > 10 else 4))
+    if near is not None and m > 1:
+        x[1] = x[0] + near * rng.normal(size=x.shape[1])
+    parameters = net.init(jax.random.key(seed), n, x.shape[1])
+    layers = tuple(
+        Layer(
+            TRANSFORMED[how](np.asarray(layer.weight), l, depth),
+            None if layer.bias is None else np.asarray(layer.bias),
+        )
+        for l, layer in enumerate(parameters)
+    )
+    outputs0 = np.asarray(net.apply(layers, x))
+    direction = rng.normal(size=(m, outputs))
+    return net, layers, x, outputs0, direction / np.linalg.norm(direction)
+
+
+def attempt(method, net, layers, x, y):
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        at = evaluate(net, layers, x, y)
+        spectrum = Spectrum.of(at)
+        return method(at, bounds_at(at), spectrum) if spectrum.alpha > 0 else None
+
+
+def at_the_edge(method, case, rounds, high=10.0, low=1e-8):
+    """The largest residual found, by bisection, that a method certifies: labels and certificate."""
+    net, layers, x, outputs0, direction = case
+    held = None
+    for _ in range(rounds):
+        middle = (low * high) ** 0.5
+        y = outputs0 + middle * direction
+        made = attempt(method, net, layers, x, y)
+        certified = made is not None and made.holds
+        low, high = (middle, high) if certified else (low, middle)
+        held = (y, made) if certified else held
+    return held
+
+
+def check(method, kind, case, rounds, precision=np.float64):
+    """1 if something was certified, and training stayed inside it."""
+    _, layers, x, *_ = case
+    held = at_the_edge(method, case, rounds)
+    if held is None:
+        return 0
+    y, made = held
+    assert_inside(made, Plain(kind, layers, BIAS, x, y, precision))
+    return 1
+
+
+def test_plain_networks_equal_the_library():
+    net, layers, x, outputs0, direction = drawn("gelu", 3, 6, 3, 2, 0)
+    plain = Plain("gelu", layers, BIAS, x, outputs0 + direction)
+    at = evaluate(net, layers, x, outputs0 + direction)
+    assert plain.residual(plain.start) == pytest.approx(at.residual, abs=1e-13)
+    assert plain.kernel(plain.start) == pytest.approx(at.kernel, abs=1e-12)
+    pulled = [part.ravel() for block in at.pull(at.residual) for part in block if part is not None]
+    assert plain.gradient(plain.start) == pytest.approx(np.concatenate(pulled), abs=1e-12)
+
+
+def test_three_methods_at_their_edge():
+    case = drawn("tanh", 1, 24, 2, 1, 5)
+    assert check(path, "tanh", case, 12)
+    assert check(descent, "tanh", case, 12)
+    deep = drawn("tanh", 2, 16, 2, 1, 5)
+    assert check(path, "tanh", deep, 10)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("depth", [1, 2, 3])
+@pytest.mark.parametrize("method", [path, descent])
+def test_static_methods(method, kind, depth):
+    """30 networks at least, each at its edge: in all 900 to 1200 bisections."""
+    held = 0
+    for n, m, outputs in WIDE if depth == 1 else DEEP:
+        for seed, how in enumerate(TRANSFORMED):
+            case = drawn(kind, depth, n, m, outputs, seed, how, None if seed % 3 else 0.1)
+            held += check(method, kind, case, 9)
+    assert held >= (20 if depth == 1 else 12)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_linear_reference(kind, depth):
+    held = 0
+    sizes = [(24, 2, 1), (100, 3, 1), (1000, 4, 1)] if depth == 1 else [(6, 2, 1), (24, 2, 1)]
+    for n, m, outputs in sizes:
+        for seed in range(2):
+            case = drawn(kind, depth, n, m, outputs, seed)
+            held += check(certify_linear_reference, kind, case, 6)
+    assert held >= 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("n", "m"), [(4, 2), (16, 3), (64, 6)])
+def test_trajectory(kind, n, m):
+    """Residuals of size 1, and the edge on a coarse bisection."""
+    held = 0
+    for seed, how in enumerate(("as drawn", "large readout")):
+        net, layers, x, outputs0, direction = case = drawn(kind, 1, n, m, 1, seed, how)
+        y = outputs0 + direction
+        made = attempt(certify_trajectory, net, layers, x, y)
+        if made is not None and made.holds:
+            held += 1
+            assert_inside(made, Plain(kind, layers, BIAS, x, y))
+        held += check(certify_trajectory, kind, case, 3)
+    assert held >= 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["tanh", "sin", "softplus"])
+@pytest.mark.parametrize("depth", [1, 2])
+def test_descent_trajectory_against_extended_precision(kind, depth):
+    for seed in range(4):
+        net, layers, x, outputs0, direction = drawn(kind, depth, 8, 3, 1, seed)
+        y = outputs0 + direction
+        made = attempt(descent_trajectory, net, layers, x, y)
+        assert made is not None
+        if made.holds and made.since < 4000:
+            assert_inside(made, Plain(kind, layers, BIAS, x, y, np.longdouble))
+
+
+@pytest.mark.parametrize("dynamics", ["flow", "descent"])
+def test_nothing_is_certified_where_training_stalls(dynamics):
+    """The same input with two labels; one neuron for four points; a network of dead neurons."""
+    net, layers, x, outputs0, _ = drawn("tanh", 1, 16, 4, 1, 0)
+    twice = np.concatenate([x, x[:1]])
+    y = np.concatenate([outputs0, outputs0[:1] + 1e-9])
+    assert not certify(net, layers, twice, y, dynamics=dynamics).holds
+    one = ww.MLP(1, "tanh")
+    few = one.init(jax.random.key(0), 1, 2)
+    rng = np.random.default_rng(0)
+    assert not certify(
+        one, few, rng.normal(size=(4, 2)), 3 * rng.normal(size=4), dynamics=dynamics, method="path"
+    ).holds
+    dead = layers[0], Layer(0 * layers[1].weight, None)
+    saturated = Layer(dead[0].weight, dead[0].bias + 1e3), dead[1]
+    unbiased = ww.MLP(1, "tanh", bias_std=[BIAS, 0.0])
+    made = certify(unbiased, saturated, x, outputs0, dynamics=dynamics, method="path")
+    assert not made.holds
