@@ -6,20 +6,22 @@ where they do not and φ has no parity. A certificate is only as good as the way
 
 import jax
 import numpy as np
+import pytest
 
-from widthwise.algebra.power_law import fit_slope
+import widthwise as ww
 from widthwise.certify import certify
 
 WIDTHS = 2 ** np.arange(11, 16)
+SEEDS = 10
 X = np.array([[1.0, 0.2], [-0.3, 1.1]])
 Y = np.array([0.4, -0.3])
 
 
-def certified(net, seeds):
+def certified(net):
     """|Θ_t - Θ_0| and |f_t - f_lin| by the linear reference, (widths, seeds, 2)."""
-    found = np.empty((len(WIDTHS), seeds, 2))
+    found = np.empty((len(WIDTHS), SEEDS, 2))
     for i, n in enumerate(WIDTHS):
-        for seed in range(seeds):
+        for seed in range(SEEDS):
             parameters = net.init(jax.random.key(1000 * i + seed), int(n), 2)
             made = certify(net, parameters, X, Y, method="linear_reference")
             assert made.holds, f"width {n}, seed {seed}: {made.reason}"
@@ -27,7 +29,29 @@ def certified(net, seeds):
     return found
 
 
-def slopes(found, theory):
-    """The fitted powers of n of both means over seeds, with their errors."""
-    means, errors = found.mean(1), found.std(1, ddof=1) / found.shape[1] ** 0.5
-    return [fit_slope(WIDTHS.astype(float), means[:, q], errors[:, q], theory) for q in (0, 1)]
+def slope(values):
+    """The power of n in the mean over seeds, by weighted least squares, and its error."""
+    mean = values.mean(1)
+    error = values.std(1, ddof=1) / SEEDS**0.5 / mean
+    n = np.log(WIDTHS)
+    weight = error**-2
+    centre = (weight * n).sum() / weight.sum()
+    spread = (weight * (n - centre) ** 2).sum()
+    return (weight * (n - centre) * np.log(mean)).sum() / spread, spread**-0.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("net", "power"),
+    [
+        (ww.MLP(1, "tanh", bias_std=[0.5, 0.0]), -1.0),
+        (ww.MLP(1, "softplus", bias_std=[0.5, 0.0], weight_law=["gaussian", "exponential"]), -0.5),
+    ],
+    ids=["symmetric", "skewed"],
+)
+def test_certified_distances_fall_like_their_power_of_the_width(net, power):
+    found = certified(net)
+    for quantity in (0, 1):
+        fitted, error = slope(found[:, :, quantity])
+        assert error < 0.2
+        assert abs(fitted - power) < 3 * error

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from widthwise.certify import certify
+from widthwise.experiments.certificates import certificates, network_key
 from widthwise.experiments.compare import compare
 from widthwise.experiments.data import load
 from widthwise.experiments.spec import Spec
@@ -57,8 +59,8 @@ def test_progress_covers_the_study():
     compare(
         spec, load(spec.data, 0), progress=lambda done, total, words: seen.append((done, total))
     )
-    assert seen[0] == (0, 2)
-    assert seen[-1] == (2, 2)
+    assert seen[0] == (0, 3)
+    assert seen[-1] == (3, 3)
 
 
 def test_several_classes_depth_two_and_descent():
@@ -90,3 +92,25 @@ def test_the_same_seed_gives_the_same_study():
     first, second = study(), study()
     assert (first.widths[0].outputs == second.widths[0].outputs).all()
     assert first.widths[1].largest_deviation == second.widths[1].largest_deviation
+
+
+def test_one_network_per_width_is_certified():
+    """The proof is that of certify for the network its key draws; ill-conditioned data are left."""
+    spec = Spec.from_mapping(
+        {
+            "data": {"name": "diabetes", "train": 3, "test": 1},
+            "network": {"activation": "tanh", "bias_std": 0.5},
+            "study": {"widths": [4, 16]},
+        }
+    )
+    dataset = load(spec.data, 0)
+    found = certificates(spec, dataset, np.array([0.1, 0.5, 2.0]))
+    assert [at.width for at in found] == [4, 16]
+    assert all(at.certificate.dynamics == "descent" for at in found)
+    assert found[1].certificate.holds
+    net = spec.network(1)
+    parameters = net.init(network_key(spec, 16), 16, dataset.x_train.shape[1])
+    again = certify(net, parameters, dataset.x_train, dataset.y_train, dynamics="descent")
+    assert found[1].certificate == again
+    assert certificates(spec, dataset, np.array([1e-4, 0.5, 2.0])) == ()
+    assert certificates(spec, dataset, np.array([0.0, 0.5, 2.0])) == ()

@@ -9,6 +9,8 @@ from dataclasses import replace
 import numpy as np
 from scipy.stats import norm
 
+from widthwise.certify import Certificate
+from widthwise.experiments.certificates import CertificateAtWidth
 from widthwise.experiments.comparison import AtWidth, Comparison, Density, Measured, Slope
 from widthwise.experiments.data import Dataset
 from widthwise.experiments.spec import Spec
@@ -141,7 +143,30 @@ def comparison(*, widths=WIDTHS, initial=INITIAL) -> Comparison:
         versions={"widthwise": "0.1.0", "jax": "0.10.2", "numpy": "2.4.6", "python": "3.11.2"},
         command="widthwise run study.toml --output runs/tanh",
         seconds=41.7,
+        certificates=tuple(CertificateAtWidth(n, certificate(n)) for n in widths),
     )
+
+
+def certificate(n: int) -> Certificate:
+    """Of gradient descent, from step 200 on."""
+    return Certificate(
+        True,
+        "descent_trajectory",
+        "descent",
+        "exact gradient descent from the float64 iterate 200 converges to zero loss",
+        rate=0.0123,
+        since=200.0,
+        movement=3.21,
+        ntk_change=4 / n,
+        ntk_since=200.0,
+        step=0.0456,
+    )
+
+
+def refused(n: int) -> Certificate:
+    """No proof: the iterates did not come far enough."""
+    reason = "after 20000 steps the residual is 0.5 of the first & Theorem 3 does not hold yet"
+    return Certificate(False, "descent_trajectory", "descent", reason, step=0.0456)
 
 
 def changed(study: Comparison, *, every=None, **fields) -> Comparison:

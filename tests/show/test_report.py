@@ -340,6 +340,39 @@ def test_page_is_one_file_with_every_figure_and_table(study, tmp_path):
     assert [p.name for p in path.parent.iterdir()] == ["report.html"]
 
 
+def test_page_says_what_was_proven_of_which_network(study):
+    page = report.render(study)
+    part = page[page.index('id="certificates"') :]
+    part = part[: part.index("</section>")]
+    assert part.count("<td>holds</td>") == len(study.widths)
+    for text in ("0.0456", "1.2 %", "3.21", "What must happen".lower(), "<td>200</td>"):
+        assert text in part
+    assert "0.125" in part  # 4 / 32, the change of the kernel at the smallest width
+    words = verdict.findings(study)[-1]
+    assert words.startswith("Proven, not only observed: for one network each of width 32, 64")
+    assert "32, 64, 128, 256 and 512" in words
+
+
+def test_page_does_not_make_a_missing_proof_a_failure(study):
+    half = tuple(
+        replace(at, certificate=synthetic.refused(at.width)) if at.width < 100 else at
+        for at in study.certificates
+    )
+    page = report.render(replace(study, certificates=half))
+    assert page.count("<td>not found</td>") == 2
+    assert "Width 64: after 20000 steps the residual is 0.5 of the first &amp; Theorem" in page
+    assert "says nothing about training" in page
+    words = verdict.findings(replace(study, certificates=half))
+    assert "width 32 and 64 no such proof was found" in words[-1]
+    assert "does not say that its training fails" in words[-1]
+    none = tuple(replace(at, certificate=synthetic.refused(at.width)) for at in half)
+    page = report.render(replace(study, certificates=none))
+    assert "No proof was found for any width. After 20000 steps" in page
+    assert "Proven" not in " ".join(verdict.sentences(replace(study, certificates=none)))
+    page = report.render(replace(study, certificates=()))
+    assert "None was looked for in this report" in page
+
+
 def test_page_shows_a_specification_that_computes_the_same_study(study):
     law = {"name": "student_t", "df": 9}
     spec = synthetic.specification(network={"depth": 2, "weight_law": ["uniform", "gaussian", law]})

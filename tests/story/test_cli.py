@@ -181,6 +181,62 @@ times = [0.0, 1.0]
 """
 
 
+CERTIFY = """
+[data]
+name = "diabetes"
+train = 3
+test = 1
+[network]
+activation = "tanh"
+bias_std = 0.3
+[study]
+widths = [16, 24]
+method = "descent"
+step = 0.2
+times = [0, 5]
+"""
+
+
+def test_certify_prints_the_theorem_or_json(folder, tmp_path, capsys):
+    file = tmp_path / "certify.toml"
+    file.write_text(CERTIFY)
+    assert cli.main(["certify", str(file), "--width-for", "0.9"]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith(
+        "One network of width 24, drawn with seed 0, trained by gradient descent:\nCertified by "
+    )
+    assert "the loss converges to zero" in out
+    assert "Arithmetic: float64" in out
+    assert "In advance, for any network drawn like this:\nWith probability at least 0.9" in out
+    assert err == "[0/1] network of width 24\n[1/1] done\n"
+    words = ["--every-width", "--json", "--arithmetic", "interval"]
+    assert cli.main(["certify", str(file), *words]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [made["width"] for made in found["certificates"]] == [16, 24]
+    assert found["certificates"][1]["holds"] is True
+    assert "outward-rounded" in found["certificates"][1]["assumption"]
+    assert found["certificates"][1]["attempts"][0]["method"] == "descent_path"
+    assert "width_for" not in found
+
+
+def test_certify_refuses_as_a_result_and_bad_input_as_an_error(folder, tmp_path, capsys):
+    file = tmp_path / "certify.toml"
+    file.write_text(CERTIFY.replace("tanh", "relu"))
+    assert cli.main(["certify", str(file), "--width", "8", "--width-for", "0.9"]) == 0
+    out = capsys.readouterr().out
+    assert "Not certified: not available: activation 'relu' has a kink" in out
+    assert "does not say that training fails" in out
+    assert "No width is proven: not available: activation 'relu'" in out
+    for words, message in (
+        (["--width", "0"], "--width must be at least 1"),
+        (["--width-for", "2"], "--width-for must be a probability between 0 and 1, got 2"),
+        (["--method", "linear_reference"], "got 'linear_reference'"),
+        (["--method", "magic"], "magic"),
+    ):
+        assert cli.main(["certify", str(file), *words]) == 2
+        assert message in capsys.readouterr().err
+
+
 def test_law_prints_a_table_or_json(folder, tmp_path, capsys):
     file = tmp_path / "law.toml"
     file.write_text(LAW)

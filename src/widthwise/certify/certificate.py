@@ -75,9 +75,9 @@ class Certificate:
         rate: flow: |r_t| ≤ C e^{-rate t}; descent: |r_k| ≤ C (1 - rate)^k, from ``since`` on, C the
             norm of the residual there.
         since: the time (or number of steps) from which the rate holds; 0 for all times.
-        movement: sup_t |θ_t - θ_0|.
-        ntk_change: sup_t |Θ_t - Θ_0|; where ``ntk_since`` is above 0, over later times only.
-        ntk_since: the time or step from which ``ntk_change`` holds.
+        movement: sup_t |θ_t - θ_0|; where ``ntk_since`` is above 0, over later times only.
+        ntk_change: sup_t |Θ_t - Θ_0|, over the same times.
+        ntk_since: the time or step from which ``movement`` and ``ntk_change`` hold.
         output_deviation: sup_t |f_t - f_lin,t| on the train points, f_lin the linear flow of Θ_0
             from the same initial outputs.
         limit_deviation: sup_t |f_t - f_∞,t| on the train points, f_∞ the infinite-width flow from
@@ -137,7 +137,7 @@ class Certificate:
             decay = f"e^(-{self.rate:.6g} (t - T))" if flow else f"(1 - {self.rate:.6g})^(k - T)"
             made.append(f"|r_{moment}| ≤ |r_T| {decay} for {moment} ≥ T = {self.since:.6g}")
         bounds = (
-            ("|θ - θ_0|", self.movement, 0.0),
+            ("|θ - θ_0|", self.movement, self.ntk_since),
             ("|Θ - Θ_0|", self.ntk_change, self.ntk_since),
             ("|f - f_lin|", self.output_deviation, 0.0),
             ("|f - f_∞|", self.limit_deviation, 0.0),

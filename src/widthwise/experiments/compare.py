@@ -13,6 +13,7 @@ from scipy.stats import norm
 from widthwise._version import __version__
 from widthwise.algebra.power_law import Slope, fit_slope
 from widthwise.algebra.series import Series
+from widthwise.experiments.certificates import certificates
 from widthwise.experiments.comparison import (
     AtWidth,
     Comparison,
@@ -61,13 +62,15 @@ def compare(
     """
     start = time.perf_counter()
     say = progress or (lambda done, total, message: None)
-    total = 1 + len(spec.study.widths)
+    total = 2 + len(spec.study.widths)
     say(0, total, "infinite width, first corrections")
     study = _Study(spec, dataset)
     results = []
     for number, width in enumerate(spec.study.widths, 1):
         say(number, total, f"networks of width {width}")
         results.append(study.at_width(width))
+    say(total - 1, total, "proofs of convergence")
+    proven = certificates(spec, dataset, study.flow.eigenvalues)
     say(total, total, "done")
     widths = tuple(result for result, _ in results)
     ends = {widths[0].width, widths[-1].width}
@@ -89,6 +92,7 @@ def compare(
         versions=_versions(),
         command=command,
         seconds=time.perf_counter() - start,
+        certificates=proven,
     )
 
 

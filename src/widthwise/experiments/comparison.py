@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 from widthwise.algebra.power_law import Slope as Slope
+from widthwise.experiments.certificates import CertificateAtWidth
 from widthwise.experiments.data import Dataset
 from widthwise.experiments.spec import Spec
 
@@ -122,6 +123,7 @@ class Comparison:
         versions: name → version of the software that computed this.
         command: the command line that makes this again.
         seconds: wall time of the whole study.
+        certificates: of one network per width; empty where none was looked for.
     """
 
     spec: Spec
@@ -141,3 +143,4 @@ class Comparison:
     versions: dict[str, str]
     command: str
     seconds: float
+    certificates: tuple[CertificateAtWidth, ...] = ()

@@ -1,4 +1,4 @@
-"""The command ``widthwise``: demo, report, law, cite.
+"""The command ``widthwise``: demo, report, law, certify, cite.
 
 Exit codes: 0 done; 1 a computation failed; 2 bad input, and then nothing was written; 130 stopped
 by Ctrl-C. A failure is one readable message on stderr; ``--debug`` adds the traceback. With
@@ -19,18 +19,20 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeAlias
 
 from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 from rich.console import Console
 
 from widthwise import __version__
+from widthwise.show.plain import plain
 
 if TYPE_CHECKING:
     from widthwise.experiments.comparison import Comparison
     from widthwise.experiments.data import Dataset
     from widthwise.experiments.spec import Spec
 
+_COMMANDS = ("demo", "report", "law", "certify", "cite")
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -56,6 +58,9 @@ _Json: TypeAlias = Annotated[
 ]
 _Debug: TypeAlias = Annotated[
     bool, Parameter(negative="", help="Show the traceback if something fails.")
+]
+_Width: TypeAlias = Annotated[
+    int | None, Parameter(help="The width n. [default: the largest width of the study]")
 ]
 
 
@@ -100,9 +105,7 @@ def law(
     spec: Annotated[Path, Parameter(help="The study: a TOML file (see the folder examples/).")],
     /,
     *,
-    width: Annotated[
-        int | None, Parameter(help="The width n. [default: the largest width of the study]")
-    ] = None,
+    width: _Width = None,
     json: _Json = False,
     debug: _Debug = False,
 ) -> int:
@@ -140,9 +143,64 @@ def law(
             "spec_hash": study.hash,
             "data_hash": dataset.hash,
         }
-        print(json_module.dumps(_plain(result), ensure_ascii=False, allow_nan=False))
+        print(json_module.dumps(plain(result), ensure_ascii=False, allow_nan=False))
     else:
         print("\n".join(trained_law.lines(found, n, train)))
+    return DONE
+
+
+@app.command
+def certify(
+    spec: Annotated[Path, Parameter(help="The study: a TOML file (see the folder examples/).")],
+    /,
+    *,
+    width: _Width = None,
+    every_width: Annotated[
+        bool, Parameter(negative="", help="One network of every width of the study.")
+    ] = False,
+    method: Annotated[
+        Literal["auto", "path", "linear_reference", "trajectory", "textbook"],
+        Parameter(help="The theorem to use; auto tries them in turn."),
+    ] = "auto",
+    arithmetic: Annotated[
+        Literal["margins", "interval"],
+        Parameter(help="Float64 with bounds of its rounding, or outward-rounded intervals."),
+    ] = "margins",
+    width_for: Annotated[
+        float | None,
+        Parameter(help="Also the width at which a theorem promises success so likely: 0.95."),
+    ] = None,
+    json: _Json = False,
+    debug: _Debug = False,
+) -> int:
+    """Prove that training one network, drawn at random, reaches zero loss, if a proof is found.
+
+    That no proof is found is a result too: it does not say that training fails.
+    """
+    _prepare_jax()
+    study, dataset = _inputs(spec)
+    if width is not None and (every_width or width < 1):
+        raise BadInput(f"--width must be at least 1 and without --every-width, got {width}")
+    if width_for is not None and not 0 < width_for < 1:
+        raise BadInput(f"--width-for must be a probability between 0 and 1, got {width_for:g}")
+    from widthwise.show import certified
+
+    widths = study.study.widths if every_width else (width or study.study.widths[-1],)
+    net = study.network(outputs=dataset.outputs)
+    try:
+        with _progress() as progress:
+            found = certified.certificates(
+                study, dataset, net, widths, method, arithmetic, progress
+            )
+    except ValueError as error:
+        raise BadInput(f"{spec}: {error}") from error
+    plan = None if width_for is None else certified.planned(dataset, net, width_for)
+    if json:
+        hashes = {"spec_hash": study.hash, "data_hash": dataset.hash}
+        result = certified.values(found, plan) | hashes
+        print(json_module.dumps(plain(result), ensure_ascii=False, allow_nan=False))
+    else:
+        print("\n".join(certified.lines(study, found, plan)))
     return DONE
 
 
@@ -192,7 +250,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _help_for(words: Sequence[str]) -> str:
-    command = words[0] if words and words[0] in ("demo", "report", "law", "cite") else None
+    command = words[0] if words and words[0] in _COMMANDS else None
     return " ".join(filter(None, ("widthwise", command, "--help")))
 
 
@@ -236,7 +294,7 @@ def _compare_and_report(
             "versions": comparison.versions,
             "seconds": comparison.seconds,
         }
-        print(json_module.dumps(_plain(result), ensure_ascii=False, allow_nan=False))
+        print(json_module.dumps(plain(result), ensure_ascii=False, allow_nan=False))
     return DONE
 
 
@@ -378,21 +436,6 @@ def _write(
             os.replace(draft, target)
     except OSError as error:
         raise Failed(f"{target} could not be written: {error.strerror or error}") from error
-
-
-def _plain(value: Any) -> Any:
-    """Numbers and containers of numpy as JSON knows them; a number that is not finite is null."""
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not abs(value) < float("inf"):
-        return None
-    if value is None or isinstance(value, str | bool | int | float):
-        return value
-    return str(value)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from plotly.offline import get_plotlyjs
 from widthwise.experiments.comparison import Comparison
 from widthwise.show import figures as draw
 from widthwise.show import verdict
+from widthwise.show.report.certificates import certificates
 from widthwise.show.report.computed import computed
 from widthwise.show.report.html import asset, data_script, items
 from widthwise.show.report.initialization import initialization
@@ -63,6 +64,7 @@ def render(comparison: Comparison) -> str:
             computed(comparison),
             initialization(comparison, plots),
             training(comparison, plots),
+            certificates(comparison),
             table(comparison),
             methods(comparison),
             again(comparison),
@@ -119,6 +121,7 @@ def _navigation() -> str:
         ("computed", "What was computed"),
         ("initialization", "At initialization"),
         ("training", "During training"),
+        ("certificates", "Proof of convergence"),
         ("figures", "All figures"),
         ("methods", "Methods"),
         ("again", "Compute it again"),

@@ -1,6 +1,7 @@
-"""The findings: what the widest networks did, what theory says of it, the fitted powers of n."""
+"""The findings: what the widest networks did, what theory says, fitted powers of n, proofs."""
 
 from widthwise.experiments.comparison import AtWidth, Comparison, Slope
+from widthwise.show.verdict.proofs import proofs
 from widthwise.show.verdict.shift import last_shift
 from widthwise.show.verdict.significance import resolved, z_score
 from widthwise.show.verdict.wording import (
@@ -28,6 +29,7 @@ def findings(comparison: Comparison) -> tuple[str, ...]:
             comparison.fourth_cumulant_slope,
         ),
         *_power("The deviation from the linear flow", comparison.deviation_slope),
+        *proofs(comparison),
     )
 
 
