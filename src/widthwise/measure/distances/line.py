@@ -181,7 +181,7 @@ class Difference:
         centre, half, values = self._panels
         top = np.abs(values).max(1)
         best = (-1.0, 0.0, False)
-        for i in np.flatnonzero(top > 0.7 * top.max()):
+        for i in np.flatnonzero(top >= 0.7 * top.max()):
             series = TO_SERIES @ values[i]
             places = np.concatenate([[-1.0, 1.0], _roots(legendre.legder(series))])
             sizes = np.abs(legendre.legval(places, series))

@@ -221,12 +221,13 @@ def _resolved(law: LineLaw, centre: float, scale: float, inner=()) -> Table:
             f"the tails of this law hold {ends.max():.1e} beyond {edges[-1]:.1e}: it has no mean, "
             "or one that tails decide; compare a law with lighter tails"
         )
-    error, loosest = panels.error + left_out, ends.max()
+    unresolved = float(np.abs(panels.values @ TO_SERIES[-3:].T).max())
+    error, loosest = panels.error + left_out, ends.max() + unresolved
     known = getattr(law, "cdf_error", None)
     if known is not None:
         wrong = np.asarray(known(panels.centre), dtype=float)
         error += float((2 * panels.half) @ wrong)
-        loosest = max(loosest, float(wrong.max()))
+        loosest += float(wrong.max())
     return Table(panels, error, float(max(loosest, 2e-16)))
 
 

@@ -144,6 +144,7 @@ def of_tables(F: Table, G: Table) -> tuple[float, float]:
     moved = np.minimum((F.loosest + G.loosest) / density[seen], G.high - G.low)
     last = gap[[level[seen].argmin(), level[seen].argmax()]]
     error = mass @ (2 * gap * moved + moved**2) + 4 * _UNSEEN * (last**2).sum()
+    error += abs(1 - mass.sum()) * (gap**2).max()  # where a kink is not resolved
     return float(mass @ gap**2), float(error)
 
 
