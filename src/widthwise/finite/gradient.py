@@ -114,9 +114,9 @@ class NegativeGradient(eqx.Module):
         features, slopes = [self.x], []
         z = layers[0].forward(self.x)
         for layer in layers[1:]:
-            h, slope = jax.jvp(self.activation.function, (z,), (jnp.ones_like(z),))
-            features.append(h.astype(z.dtype))
-            slopes.append(slope.astype(z.dtype))
+            h, slope = self.activation.value_and_slope(z)
+            features.append(h)
+            slopes.append(slope)
             z = layer.forward(features[-1])
         errors = [jnp.asarray(self.y - z)]
         for layer, slope in zip(layers[:0:-1], slopes[::-1], strict=True):
