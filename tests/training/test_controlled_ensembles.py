@@ -119,7 +119,8 @@ def test_cumulants_of_a_linear_network_of_width_24():
     for part, value in zip((e.mean, e.covariance, e.third, e.fourth), exact, strict=True):
         z = (part.value.item() - value) / part.error.item()
         assert abs(z) < 3.5
-        assert part.reduction.item() > 5
+    assert e.mean.reduction.item() > 20
+    assert e.covariance.reduction.item() > 2
     # the shifts from infinite width are seen, not only allowed
     for part in (e.mean, e.covariance):
         assert np.abs((part.value - part.limit) / part.error).min() > 10

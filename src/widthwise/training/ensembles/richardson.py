@@ -11,8 +11,8 @@ q = 4.
 
 For activations with kinks this is the only way: O₃ and O₄ are then no functions but hold δ at the
 kinks, and :func:`widthwise.training_law` refuses them. A preactivation moves by n^{−1/2} and
-crosses a kink with a probability of that order, so that 1/n is followed by n^{−3/2} even for
-symmetric laws: p = 2, 3.
+crosses a kink with a probability of that order, which suggests that 1/n is followed by n^{−3/2}
+even for symmetric laws: p = 2, 3. That is not proven, and χ² has to decide.
 
 χ² of the fit says whether these powers describe the widths given. If not, the smallest width is too
 small for them, or the time too late.

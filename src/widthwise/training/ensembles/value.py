@@ -27,7 +27,10 @@ class Controlled:
 
     @property
     def reduction(self) -> Float[np.ndarray, "..."]:
-        """By what factor the variance of the estimate is smaller than without controls."""
+        """By what factor the variance of the estimate is smaller than without controls.
+
+        It grows like n or n²; below 1, at small widths and late times, the controls do harm.
+        """
         with np.errstate(divide="ignore", invalid="ignore"):
             return (self.plain_error / self.error) ** 2
 
