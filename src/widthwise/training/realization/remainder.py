@@ -62,8 +62,7 @@ def _still_there(dynamics: Dynamics, values: np.ndarray) -> Float[np.ndarray, " 
     if not values.size:
         return np.ones(np.size(dynamics.moments))
     slowest = np.atleast_1d(np.abs(dynamics.divided_differences(values[:, None])).max(-1))
-    with np.errstate(divide="ignore"):
-        tau = -np.log(np.minimum(slowest, 1.0))
+    tau = -np.log(np.clip(slowest, 1e-300, 1.0))
     polynomial = 1 + tau + tau**2 / 2 + tau**3 / 6 + tau**4 / 24
     return np.where(slowest > 0, slowest * polynomial, 0.0)
 
