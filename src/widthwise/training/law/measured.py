@@ -53,7 +53,7 @@ def measured_law(
         key: a JAX random key; by default a fixed one.
 
     Returns:
-        :class:`DenseLaw`, a :class:`TrainingLaw` whose ``errors`` are standard errors over networks.
+        :class:`DenseLaw`, whose ``errors`` are standard errors over networks.
 
     Raises:
         ValueError: for bad shapes or values, a network that is seen to have kinks or heavy tails,
