@@ -48,7 +48,7 @@ def limit_kernels_of_convolution(x):
 
     def taps(kernel):
         pairs = kernel.reshape(points, places, points, places)
-        moved = sum(np.roll(pairs, (k, k), (1, 3)) for k in (-1, 0, 1))
+        moved = np.sum([np.roll(pairs, (k, k), (1, 3)) for k in (-1, 0, 1)], 0)
         return GAIN**2 / 3 * moved.reshape(kernel.shape)
 
     kernel = tangent = taps(np.outer(x.ravel(), x.ravel()))
@@ -57,9 +57,10 @@ def limit_kernels_of_convolution(x):
         tangent = values + tangent * expectations(lambda z: np.cosh(z) ** -2, kernel)
         if not last:
             kernel, tangent = taps(values), taps(tangent)
-    return [
+    values, tangent = (
         k.reshape(points, places, points, places).sum((1, 3)) / places for k in (values, tangent)
-    ]
+    )
+    return values, tangent
 
 
 def trained_outputs(width, x, y, time, steps, members, key):

@@ -42,7 +42,7 @@ from widthwise.training.smoothness import WHY, kinked
 
 GROUPS = 8
 _NUMBERS_AT_ONCE = 2e7
-_LINES = 24  # on which kinks are looked for; narrow networks have few
+_LINES, _LOOKED_AT = 8, 64  # kinks are looked for on lines, at a width that crosses some on each
 _HEAVY, _FEW = 0.05, 40  # largest share of one network in a mean: 5 %, or of 40 among few
 _COPIES = 6  # of the second directional derivatives of the Jacobian, in the compiled program
 _SEEN = 6.0  # standard errors from 0: one in 2000 single entries, of eight groups, by chance
@@ -122,7 +122,7 @@ def measured_blocks(
     columns = rows if train is None else checks.positive_integer(train, "train") * outputs
     if columns > rows:
         raise ValueError(f"train must be at most the number of points {len(points)}, got {train}")
-    start = init(jax.random.fold_in(key, 0), sizes[0])
+    start = init(jax.random.fold_in(key, 0), max(sizes[1], _LOOKED_AT))
     if kinked(apply, start, points, jax.random.fold_in(key, 1), _LINES):
         raise ValueError(
             f"apply cannot be measured: {WHY}; take smooth activations, and means instead of "

@@ -11,7 +11,6 @@ from widthwise._vocabulary import ArrayLike
 from widthwise.finite.ntk.function import examples
 from widthwise.training.blocks.measured import Apply, Init, measured_blocks
 from widthwise.training.dynamics import GradientFlow
-from widthwise.training.law.law import TrainingLaw
 from widthwise.training.law.value import DenseLaw
 from widthwise.training.solution_map import SolutionMap
 
@@ -29,7 +28,7 @@ def measured_law(
     members: int = 20_000,
     order: int = 2,
     key: jax.Array | None = None,
-) -> TrainingLaw:
+) -> DenseLaw:
     """The law of f_t through 1/n for networks that are no :class:`MLP`: convolutions, sums, gates.
 
     The statistics at initialization that the law of training consists of are measured on small
@@ -54,7 +53,7 @@ def measured_law(
         key: a JAX random key; by default a fixed one.
 
     Returns:
-        :class:`TrainingLaw`, whose ``errors`` are standard errors over networks.
+        :class:`DenseLaw`, whose ``errors`` are standard errors over networks.
 
     Raises:
         ValueError: for bad shapes or values, a network that is seen to have kinks or heavy tails,
