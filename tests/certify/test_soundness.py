@@ -4,6 +4,8 @@ Networks of depth 1 to 3, n from 2 to 4096, m from 1 to 20, some of them adversa
 is bisected to the edge of what each method certifies.
 """
 
+import itertools
+
 import jax
 import numpy as np
 import pytest
@@ -59,15 +61,16 @@ def drawn(kind, depth, n, m, outputs, seed, how="as drawn", near=None):
     x = rng.normal(size=(m, 10 if m > 10 else 4))
     if near is not None and m > 1:
         x[1] = x[0] + near * rng.normal(size=x.shape[1])
-    parameters = net.init(jax.random.key(seed), n, x.shape[1])
+    sizes = [x.shape[1], *[n] * depth, outputs]
     layers = tuple(
         Layer(
-            TRANSFORMED[how](np.asarray(layer.weight), l, depth),
-            None if layer.bias is None else np.asarray(layer.bias),
+            TRANSFORMED[how](rng.normal(size=(out, into)), l, depth),
+            rng.normal(size=out),
         )
-        for l, layer in enumerate(parameters)
+        for l, (into, out) in enumerate(itertools.pairwise(sizes))
     )
-    outputs0 = np.asarray(net.apply(layers, x))
+    plain = Plain(kind, layers, BIAS, x, np.zeros((m, outputs)))
+    outputs0 = plain.residual(plain.start).reshape(m, outputs)
     direction = rng.normal(size=(m, outputs))
     return net, layers, x, outputs0, direction / np.linalg.norm(direction)
 
@@ -123,11 +126,13 @@ def test_three_methods_at_their_edge():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("method", "kind"),
+    [(path, kind) for kind in KINDS] + [(descent, kind) for kind in ("tanh", "softplus", "sin")],
+)
 @pytest.mark.parametrize("depth", [1, 2, 3])
-@pytest.mark.parametrize("method", [path, descent])
 def test_static_methods(method, kind, depth):
-    """30 networks at least, each at its edge: in all 900 to 1200 bisections."""
+    """Each network at its edge; 720 of them in all, a few of which have a singular kernel."""
     held = 0
     for n, m, outputs in WIDE if depth == 1 else DEEP:
         for seed, how in enumerate(TRANSFORMED):
@@ -143,27 +148,23 @@ def test_linear_reference(kind, depth):
     held = 0
     sizes = [(24, 2, 1), (100, 3, 1), (1000, 4, 1)] if depth == 1 else [(6, 2, 1), (24, 2, 1)]
     for n, m, outputs in sizes:
-        for seed in range(2):
-            case = drawn(kind, depth, n, m, outputs, seed)
-            held += check(certify_linear_reference, kind, case, 6)
-    assert held >= 2
+        case = drawn(kind, depth, n, m, outputs, 0)
+        held += check(certify_linear_reference, kind, case, 5)
+    assert held >= 1
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("n", "m"), [(4, 2), (16, 3), (64, 6)])
+@pytest.mark.parametrize(("n", "m"), [(4, 2), (16, 3)])
 def test_trajectory(kind, n, m):
-    """Residuals of size 1, and the edge on a coarse bisection."""
-    held = 0
-    for seed, how in enumerate(("as drawn", "large readout")):
-        net, layers, x, outputs0, direction = case = drawn(kind, 1, n, m, 1, seed, how)
-        y = outputs0 + direction
-        made = attempt(certify_trajectory, net, layers, x, y)
-        if made is not None and made.holds:
-            held += 1
-            assert_inside(made, Plain(kind, layers, BIAS, x, y))
-        held += check(certify_trajectory, kind, case, 3)
-    assert held >= 1
+    """A residual of size 1, and the edge on a coarse bisection."""
+    net, layers, x, outputs0, direction = case = drawn(kind, 1, n, m, 1, 0)
+    y = outputs0 + direction
+    made = attempt(certify_trajectory, net, layers, x, y)
+    held = made is not None and made.holds
+    if held:
+        assert_inside(made, Plain(kind, layers, BIAS, x, y))
+    assert held + check(certify_trajectory, kind, case, 3) >= 1
 
 
 @pytest.mark.slow
