@@ -47,7 +47,11 @@ def test_mmd_of_known_gaussians():
 
     known = kernel(0, 2) + kernel(0, 4) - 2 * kernel(0.8, 3)
     found = d.mmd(one, other, bandwidth=1.0, features=20_000)
-    assert abs(found.value - known) < found.error < 0.03 * known
+    w = np.random.default_rng(0).normal(size=20_000)
+    direct = np.mean(np.abs(np.exp(-w * w / 2) - np.exp(0.8j * w - w * w)) ** 2)
+    assert found.value == pytest.approx(direct, abs=1e-12)
+    # its error is two standard errors over frequencies; four are allowed
+    assert abs(found.value - known) < 2 * found.error < 0.03 * known
 
 
 def test_sliced_distances_of_shifted_samples():

@@ -61,12 +61,11 @@ def along(data: Data, v: np.ndarray) -> Data:
         return data if data.ndim == 1 else data @ v
     if isinstance(data, Table):
         return data
-    one = data.along(v)
-    if one.covariance[0, 0] <= _VANISHES * np.trace(data.covariance):
+    if v @ data.covariance @ v <= _VANISHES * np.trace(data.covariance):
         raise ValueError(
             f"the Normal law does not vary in the direction {v}: give directions in which it does"
         )
-    return tabulated(one)
+    return tabulated(data.along(v))
 
 
 @dataclass(frozen=True, eq=False)
