@@ -1,5 +1,7 @@
 """Blocks measured on small networks, against the recursion; what is refused."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -76,6 +78,7 @@ def test_products_of_means_are_unbiased():
         mean(ff, ff),
         mean(D, ff),
         mean(D, D),
+        nothing,
         nothing,
         nothing,
     )

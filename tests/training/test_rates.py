@@ -7,12 +7,17 @@ from scipy.linalg import expm
 
 import widthwise as ww
 from widthwise.training.blocks import initial_blocks
+from widthwise.training.blocks.deep import deep_blocks
 from widthwise.training.dynamics import GradientFlow
 from widthwise.training.rates import ntk_rates
 from widthwise.training.rates.constants import constants
 from widthwise.training.realization import kernel_drift, realize
 from widthwise.training.solution_map import SolutionMap
-from widthwise.training.symmetry import half_orders_vanish, third_vanishes_in_mean
+from widthwise.training.symmetry import (
+    integer_powers,
+    third_is_of_order_one_over_n,
+    third_vanishes_in_mean,
+)
 from widthwise.training.task import network_task
 
 X, Y = np.array([[-1.0], [0.3], [1.2]]), np.array([1.0, -1.0, 0.5])
@@ -126,14 +131,26 @@ def test_when_the_mean_of_the_drift_vanishes(activation, weights, biases, vanish
         ("softplus", "gsg", False),  # the mean of O₃ vanishes, that of Θ_n − Θ is n^{-1/2}
         ("softplus", "sgg", True),  # the limit has all of the first layer's law
         ("tanh", "gsg", True),
-        ("tanh", "ssg", False),
+        ("tanh", "ssg", True),  # turn the signs of W¹ and W²
+        ("tanh", "sss", True),  # likewise: E O₃ is of order 1/n, though not 0
+        ("tanh", "sgs", True),
+        ("softplus", "ssg", False),
         ("softplus", "ggs", False),
     ],
 )
 def test_when_the_next_order_is_a_whole_power(activation, weights, vanish):
     laws = {"g": "gaussian", "s": ww.laws.Gamma(2.0)}
     net = ww.MLP(2, activation, weight_law=tuple(laws[w] for w in weights))
-    assert half_orders_vanish(net) is vanish
+    assert integer_powers(net) is vanish
+
+
+@pytest.mark.parametrize(("activation", "vanishes"), [("tanh", True), ("softplus", False)])
+def test_third_order_tensors_of_skewed_networks(activation, vanishes):
+    """The n^{−1/2} term of E O₃, computed: 0 where signs of two layers can be turned at once."""
+    net = ww.MLP(2, activation, weight_law=ww.laws.Gamma(2.0))
+    assert third_is_of_order_one_over_n(net) is vanishes
+    term = deep_blocks(net, X[:2], 2).values["T", 1]
+    assert bool(np.abs(term).max() < 1e-10) is vanishes
 
 
 TWO, LABELS = X[:2], Y[:2]

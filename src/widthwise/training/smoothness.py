@@ -1,6 +1,7 @@
 r"""Whether a network is three times differentiable in its parameters, seen along random lines.
 
-On θ(s) = θ + s v, |s| ≤ 1/8, with v random and of the size of θ leaf by leaf, the outputs
+On θ(s) = θ + s v, |s| ≤ 1/8, with v random and of the size of θ leaf by leaf (a leaf of zeros
+moves too), the outputs
 g(s) = f(θ(s)) of a smooth network obey
 
     g^{(k)}(1/8) − g^{(k)}(−1/8) = ∫ g^{(k+1)}(s) ds,      k = 1, 2.
@@ -65,6 +66,12 @@ def kinked(
     return False
 
 
+def _size(leaf: jax.Array) -> jax.Array:
+    """The root mean square of a leaf; of zeros, such as a readout set to 0, 1/√(its length)."""
+    size = jnp.sqrt(jnp.mean(leaf**2))
+    return jnp.where(size > 0, size, 1 / np.sqrt(max(leaf.shape[:1] or (1,))))
+
+
 @eqx.filter_jit
 def _derivatives(
     function: Callable,
@@ -79,7 +86,7 @@ def _derivatives(
         leaves, tree = jax.tree.flatten(parameters)
         each = jax.random.split(key, len(leaves))
         moves = [
-            jnp.sqrt(jnp.mean(leaf**2)) * jax.random.normal(k, leaf.shape, leaf.dtype)
+            _size(leaf) * jax.random.normal(k, leaf.shape, leaf.dtype)
             for k, leaf in zip(each, leaves, strict=True)
         ]
         return jax.tree.unflatten(tree, moves)

@@ -18,16 +18,9 @@ def third_vanishes_in_mean(net: MLP) -> bool:
     return net.weight_law[-1].symmetric or _sign_passes(net, net.depth)
 
 
-def half_orders_vanish(net: MLP) -> bool:
-    """Whether mean squares and moments of even order are series in 1/n: then the next order is 1/n.
-
-    Skewed weights between hidden layers move the mean of the kernel at n^{−1/2} under a symmetric
-    readout too.
-    """
-    hidden = range(1, net.depth)
-    return third_vanishes_in_mean(net) and all(
-        net.weight_law[l].symmetric or _sign_passes(net, l) for l in hidden
-    )
+def third_is_of_order_one_over_n(net: MLP) -> bool:
+    """Whether E O₃ has no term n^{−1/2}: then the mean of the kernel's drift goes like 1/n."""
+    return third_vanishes_in_mean(net) or integer_powers(net)
 
 
 def _sign_passes(net: MLP, top: int) -> bool:
@@ -54,11 +47,12 @@ def integer_powers(net: MLP) -> bool:
         law.symmetric for l, law in enumerate(net.bias_law) if l and net.has_bias(l)
     ):
         return False
-    sign = 1
+    signs = {1}  # that the preactivations above may take
     for l in reversed(range(1, net.depth + 1)):
-        sign = 1 if net.weight_law[l].symmetric else -sign
-        if sign < 0:
-            biased = net.has_bias(l - 1) and not net.bias_law[l - 1].symmetric
-            if net.activation.parity != "odd" or biased:
-                return False
-    return sign > 0 or net.weight_law[0].symmetric
+        signs = {1, -1} if net.weight_law[l].symmetric else {-sign for sign in signs}
+        biased = net.has_bias(l - 1) and not net.bias_law[l - 1].symmetric
+        if net.activation.parity != "odd" or biased:
+            signs -= {-1}
+        if not signs:
+            return False
+    return 1 in signs or net.weight_law[0].symmetric

@@ -48,8 +48,8 @@ def require_standard_error(net: MLP, layer: int = 0) -> None:
     except ValueError as error:
         raise ValueError(
             "an average over random neurons has no standard error here, since the square of what "
-            f"is averaged has no mean ({error}); engine='dense' needs four moments only where a "
-            "rule does without random neurons: for few points in few independent directions"
+            f"is averaged has no mean ({error}); a rule without random neurons needs four moments "
+            "only: one hidden layer, few points in few independent directions, engine='dense'"
         ) from error
 
 

@@ -14,6 +14,7 @@ is part of h; the fit biases an estimate of M members by a part of order M^{−1
 """
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import jax
@@ -131,7 +132,8 @@ def controlled_ensembles(
         width → :class:`ControlledEnsemble`; :func:`richardson` extrapolates them.
 
     Raises:
-        ValueError: as :func:`controlled_ensemble`; for repeated widths, or as many members.
+        ValueError: as :func:`controlled_ensemble`; for repeated widths, or counts of
+            members that are not one per width.
 
     Example:
         >>> import jax; jax.config.update("jax_enable_x64", True)
@@ -145,7 +147,7 @@ def controlled_ensembles(
     each = [checks.width(n, "widths") for n in widths]
     if not each or len(set(each)) < len(each):
         raise ValueError(f"widths must be one or more different widths, got {widths!r}")
-    counts = [members] * len(each) if isinstance(members, int) else list(members)
+    counts = [members] * len(each) if isinstance(members, Integral) else list(members)
     if len(counts) != len(each):
         raise ValueError(
             f"members must be one number or one per width ({len(each)}), got {members!r}"

@@ -21,7 +21,7 @@ from widthwise.training.prediction.engines import (
 )
 from widthwise.training.prediction.reliability import Reliability, ratio_of_orders
 from widthwise.training.prediction.value import Prediction, Reference
-from widthwise.training.symmetry import third_vanishes_in_mean
+from widthwise.training.symmetry import third_is_of_order_one_over_n
 from widthwise.training.task import NetworkTask, network_task
 
 
@@ -94,7 +94,7 @@ def predict(
         )
     dynamics = dynamics_of(times, steps, step)
     limit = None if task.net is None else _limit(task.net, task)
-    symmetric = task.net is not None and third_vanishes_in_mean(task.net)
+    symmetric = task.net is not None and third_is_of_order_one_over_n(task.net)
     if task.kinks:
         order = _order_with_kinks(order, symmetric, reference, task.kinks)
     question = Question(task, dynamics, order, symmetric, reference, limit, allowed)

@@ -26,7 +26,8 @@ class Reliability:
     Args:
         ratio: by which the orders shrink, in root mean square (times,); ``nan`` for order 0 about
             Θ_∞.
-        kernel_distance: ‖Θ_n(0) − Θ_∞‖ (1 − e^{−λt})/λ at every time, ``nan`` where Θ_∞ is unknown.
+        kernel_distance: ‖Θ_n(0) − Θ_∞‖ (1 − e^{−λt})/λ at every time (times,), λ the smallest
+            eigenvalue of Θ_∞; ``nan`` where Θ_∞ is unknown.
         labels: ρ at every time, ``nan`` where the width is unknown.
         about_limit: whether the expansion is about Θ_∞.
         reason: why higher orders are not known, or empty.
@@ -57,7 +58,7 @@ class Reliability:
             )
         if self.about_limit and distance > _GOOD:
             doubts.append(
-                f"by then Θ_n(0) − Θ_∞ changes what is learnt along the slowest mode by up to "
+                f"Θ_n(0) − Θ_∞ changes what is learnt along the slowest mode by up to "
                 f"{distance:.2g} of it; reference='frozen' knows Θ_n(0)"
             )
         object.__setattr__(self, "doubts", tuple(doubts))

@@ -35,6 +35,7 @@ from widthwise.training.law.engine import Engine
 from widthwise.training.rates.fluctuation import second_moments, unavailable
 from widthwise.training.rates.value import Constant
 from widthwise.training.solution_map import TERMS, SolutionMap
+from widthwise.training.symmetry import third_is_of_order_one_over_n
 
 _THIRD = next(term for term in TERMS if term.name == "T")
 
@@ -68,14 +69,14 @@ def constants(
         return _with_kinks(net, flow, x, times, key)
     try:
         require_network_of_blocks(net, len(x))
+        blocks = initial_blocks(net, x, len(flow.y), key=key)
     except ValueError as error:
         return Constants(*(f"{error}",) * 4)
-    blocks = initial_blocks(net, x, len(flow.y), key=key)
     y = flow.y.ravel()
     solution = SolutionMap(blocks.ntk[:, : y.size], y)
     dynamics = GradientFlow(times)
     kernel, about = _kernel(blocks, solution, dynamics), _about_limit(blocks, solution, dynamics)
-    if blocks.get("T", 1) is not None:
+    if not third_is_of_order_one_over_n(net) and blocks.get("T", 1) is not None:
         own = _drift(blocks, solution, dynamics), _about_own(blocks, solution, dynamics)
         return Constants(kernel, own[0], about, own[1])
     reason = unavailable(net, len(y))

@@ -17,7 +17,7 @@ from widthwise.training.dynamics import GradientFlow
 from widthwise.training.rates.constants import constants
 from widthwise.training.rates.value import NTKRates, Rate
 from widthwise.training.solution_map import SolutionMap
-from widthwise.training.symmetry import half_orders_vanish, third_vanishes_in_mean
+from widthwise.training.symmetry import integer_powers, third_is_of_order_one_over_n
 
 _NAMES = ("‖Θ_n(t) − Θ_∞‖", "‖Θ_n(t) − Θ_n(0)‖", "‖f_t − f_lin‖, Θ_∞", "‖f_t − f_lin‖, Θ_n(0)")
 _TIMES = 12
@@ -106,13 +106,13 @@ def ntk_rates(
     rms = np.sqrt(squares.mean(2))
     spread = squares.std(2, ddof=1) / np.sqrt(members)
     rms_errors = spread / np.where(rms > 0, 2 * rms, 1.0)
-    symmetric = third_vanishes_in_mean(net)
+    symmetric = third_is_of_order_one_over_n(net)
     note = _note(net)
     drift = None if note else -1.0 if symmetric else -0.5
     theory = (-0.5, drift, -0.5, drift)
     task = next(iter(runs.values())).task
     predicted = constants(net, flow, np.asarray(task.x), moments, jax.random.fold_in(key, 0))
-    next_order = 1.0 if half_orders_vanish(net) else 0.5
+    next_order = 1.0 if integer_powers(net) else 0.5
     n = np.asarray(widths, dtype=float)
     rates = tuple(
         Rate(

@@ -179,7 +179,8 @@ def _flow(
 
 
 def _largest_eigenvalue(hierarchy: Hierarchy) -> float:
-    """An upper bound, tight to 1e-6, of the tangent kernel's spectrum on the train points.
+    """The largest eigenvalue of the tangent kernel on the train points; beyond few rows Lanczos'
+    estimate, enlarged by its tolerance 1e-6.
 
     Raises:
         ValueError: if the kernel is not finite.
