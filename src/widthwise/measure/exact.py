@@ -179,6 +179,6 @@ def _limit(
             f"then test): its kernel has shape {flow.nngp.shape} and differs from that of the "
             f"network on x, of shape {K.shape}"
         )
-    if np.ndim(time):
+    if not isinstance(time, int | float | np.number):
         raise ValueError(f"time must be one number, got {time!r}")
     return K, flow.propagator(time)

@@ -117,6 +117,6 @@ def _projected(x: np.ndarray, omega: np.ndarray, gap: np.ndarray) -> np.ndarray:
 def _null(x: np.ndarray, omega: np.ndarray, size: float) -> float:
     """√(2 tr C²)(1/N + 1/M), C the covariance of the features."""
     waves = np.exp(1j * (x[:_PAIRED] @ omega.T))
-    parts = np.concatenate([waves.real, waves.imag], 1) / np.sqrt(len(omega))
+    parts = np.concatenate([np.real(waves), np.imag(waves)], 1) / np.sqrt(len(omega))
     C = np.cov(parts.T)
     return float(np.sqrt(2 * (C**2).sum()) * size)

@@ -11,7 +11,7 @@ is the first order of the estimate's fluctuation (the envelope theorem).
 """
 
 from collections.abc import Callable
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from scipy.special import ndtri
@@ -25,6 +25,7 @@ _HALVINGS = 4
 _NEAR = 5.0  # floors
 
 
+@runtime_checkable
 class Witness(Protocol):
     """A test function that attains a distance."""
 

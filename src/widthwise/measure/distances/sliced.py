@@ -15,12 +15,21 @@ from jaxtyping import Float
 from scipy.optimize import minimize
 
 from widthwise._vocabulary import ArrayLike
-from widthwise.measure.distances import wasserstein as line
 from widthwise.measure.distances.directions import between, chosen
 from widthwise.measure.distances.laws import Given, Normal, is_law, samples
 from widthwise.measure.distances.sampling import Data, assessed, spread, widest_slope
 from widthwise.measure.distances.table import Table, tabulated
 from widthwise.measure.distances.value import Distance
+from widthwise.measure.distances.wasserstein import (
+    Slopes,
+    described,
+    first,
+    first_floor,
+    of_square,
+    potential,
+    second_floor,
+    squared,
+)
 
 _STARTS = 3
 _VANISHES = 1e-13
@@ -73,11 +82,15 @@ class Average:
     """A test function of several dimensions: the average of test functions of projections."""
 
     directions: Float[np.ndarray, "directions k"]
-    parts: tuple[line.Slopes, ...]
+    parts: tuple[Slopes, ...]
 
     def at(self, x: np.ndarray) -> np.ndarray:
         return np.mean(
-            [h.at(along(x, v)) for v, h in zip(self.directions, self.parts, strict=True)], axis=0
+            [
+                h.at(np.asarray(along(x, v)))
+                for v, h in zip(self.directions, self.parts, strict=True)
+            ],
+            axis=0,
         )
 
     def under(self, law: Data) -> float:
@@ -87,7 +100,7 @@ class Average:
 
 def _each(a: Data, b: Data, v: np.ndarray) -> tuple[np.ndarray, Average]:
     """W₁ in every direction, and the test functions."""
-    values, parts = zip(*(line.first(along(a, one), along(b, one)) for one in v), strict=True)
+    values, parts = zip(*(first(along(a, one), along(b, one)) for one in v), strict=True)
     return np.array(values), Average(v, tuple(parts))
 
 
@@ -137,7 +150,7 @@ def sliced_wasserstein(
     """
     a, b, k = pair(x, y)
     v, drawn = chosen(directions, k, seed)
-    method = f"{len(v)} directions, {line.described(a, b)}"
+    method = f"{len(v)} directions, {described(a, b)}"
     if order == 2:
         return _second(a, b, v, drawn, confidence, method)
     values, _ = _each(a, b, v)
@@ -149,23 +162,23 @@ def sliced_wasserstein(
         method=method,
         confidence=confidence,
         widest=float(np.mean([widest_slope(along(a, one), along(b, one)) for one in v])),
-        floor=float(np.mean([line.first_floor(along(a, one), along(b, one)) for one in v])),
+        floor=float(np.mean([first_floor(along(a, one), along(b, one)) for one in v])),
         between=between(values, k, drawn),
     )
 
 
 def _squares(a: Data, b: Data, v: np.ndarray) -> tuple[np.ndarray, float, float]:
     """W₂² in every direction, the sampling error of their average, and its bias."""
-    values = np.array([line.squared(along(a, one), along(b, one)) for one in v])
+    values = np.array([squared(along(a, one), along(b, one)) for one in v])
     total = 0.0
     for one, other in ((a, b), (b, a)):
         if isinstance(one, np.ndarray):
             potentials = np.zeros(len(one))
             for w in v:
                 projected = np.asarray(along(one, w))
-                potentials[np.argsort(projected)] += line.potential(projected, along(other, w))
+                potentials[np.argsort(projected)] += potential(projected, along(other, w))
             total += spread(potentials / len(v))
-    bias = np.mean([line.second_floor(along(a, one), along(b, one)) for one in v])
+    bias = np.mean([second_floor(along(a, one), along(b, one)) for one in v])
     return values, float(np.sqrt(total)), float(bias)
 
 
@@ -173,7 +186,7 @@ def _second(a, b, v, drawn, confidence, method) -> Distance:
     values, error, bias = _squares(a, b, v)
     error = float(np.hypot(error, between(values, v.shape[1], drawn)))
     metric = "sliced Wasserstein-2"
-    return line.of_square(float(values.mean()), error, bias, confidence, method, metric)
+    return of_square(float(values.mean()), error, bias, confidence, method, metric)
 
 
 def max_sliced_wasserstein(
@@ -216,7 +229,7 @@ def max_sliced_wasserstein(
     v, _ = chosen(directions, k, seed)
 
     def evaluate(one: Data, other: Data) -> tuple[float, Average]:
-        best = steepest(lambda w: line.first(along(one, w), along(other, w))[0], v)
+        best = steepest(lambda w: first(along(one, w), along(other, w))[0], v)
         values, h = _each(one, other, best[None])
         return float(values[0]), h
 
@@ -225,7 +238,7 @@ def max_sliced_wasserstein(
         a,
         b,
         metric="max-sliced Wasserstein-1",
-        method=f"from {len(v)} directions, {line.described(a, b)}",
+        method=f"from {len(v)} directions, {described(a, b)}",
         confidence=confidence,
         widest=float(np.sqrt(sum(map(_largest_spread, (a, b))))),
     )
@@ -292,11 +305,11 @@ def wasserstein2_lower_bound(
     v, _ = chosen(directions, k, seed)
     values, error, bias = _squares(a, b, v)
     largest = float(np.linalg.eigvalsh(v.T @ v / len(v))[-1])
-    return line.of_square(
+    return of_square(
         float(values.mean() / largest),
         error / largest,
         bias / largest,
         confidence,
-        f"{len(v)} directions, {line.described(a, b)}",
+        f"{len(v)} directions, {described(a, b)}",
         "Wasserstein-2 lower bound",
     )
