@@ -11,7 +11,7 @@ import numpy as np
 
 from widthwise import _checks as checks
 from widthwise.measure.distances.laws import Given, Normal
-from widthwise.measure.distances.sampling import Data, quantile, share, spread
+from widthwise.measure.distances.sampling import Data, around, share, spread
 from widthwise.measure.distances.sliced import pair
 from widthwise.measure.distances.table import Table
 from widthwise.measure.distances.value import Distance, known
@@ -76,8 +76,7 @@ def mmd(
             first += spread(_projected(waves[0], omega, p - q))
             floor = max(floor, _null(waves[0], omega, share(a, b)))
     error = float(np.sqrt(first + floor**2 + drawn**2))
-    z = quantile(confidence)
-    interval = (max(value - z * error, 0.0), max(value + z * error, 0.0))
+    interval = around(value, error, confidence)
     return Distance(value, error, interval, confidence, floor, "MMD²", method)
 
 
