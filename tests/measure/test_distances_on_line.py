@@ -168,7 +168,7 @@ def test_an_edgeworth_series_is_a_law_at_a_width():
         d.wasserstein(exact, series)
     low = ww.edgeworth(ww.output_cumulants(net, [[1.0]], order=2))
     with pytest.raises(ValueError, match="has no quantiles"):
-        d.wasserstein(d.at_width(low, 2), exact, 2)
+        d.wasserstein(d.at_width(low, 1), exact, 2)
 
 
 def test_what_is_no_sample_and_no_law_is_refused(unchecked):

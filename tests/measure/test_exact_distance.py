@@ -39,9 +39,9 @@ def test_the_law_of_many_neurons_keeps_its_variance():
 def test_a_linear_network_of_one_input_is_a_gaussian_times_a_chi_variable():
     net, n = ww.MLP(1, "identity"), 12
     s, w = np.polynomial.legendre.leggauss(400)
-    s, w = 1.0 + 0.995 * s, 0.995 * w  # the length of the hidden layer over √n
+    s, w = 2.0 + 2.0 * s, 2.0 * w  # the length of the hidden layer over √n
     w = w * stats.chi.pdf(s * np.sqrt(n), n) * np.sqrt(n)
-    z = np.linspace(-12, 12, 24_001)
+    z = np.linspace(-25, 25, 50_001)
     gap = w @ stats.norm.cdf(z / s[:, None]) - stats.norm.cdf(z)
     first = exact_distance(net, [[1.0]], None, n)
     assert first.value == pytest.approx(np.trapezoid(np.abs(gap), z), rel=1e-6)

@@ -63,7 +63,7 @@ def program(x: Data, y: Data) -> tuple[float, Slopes]:
     slopes = np.diff(difference.integral(z)) / h  # the mean of D on every cell
     masses = np.append(slopes, 0.0) - np.append(0.0, slopes)
     one = np.ones(len(h))
-    D = sparse.diags([-one, one], [0, 1], shape=(len(h), len(z)))
+    D = sparse.diags_array([-one, one], offsets=[0, 1], shape=(len(h), len(z)))
     found = linprog(
         masses,
         A_ub=sparse.vstack([D, -D]),
@@ -148,7 +148,7 @@ def _by_test_functions(a: Data, b: Data, directions, k: int, confidence, seed) -
     v, _ = chosen(directions, k, seed)
     count = 2 * len(_SCALES) * len(v)
     z = quantile(1 - (1 - confidence) / count)
-    centre = next(d.mean if isinstance(d, Normal) else d.mean(0) for d in (b, a))
+    centre = b.mean if isinstance(b, Normal) else np.asarray(b).mean(0)
     best, low, error, floor = 0.0, 0.0, 0.0, 0.0
     for s in _SCALES:
         means, errors = zip(*(_waves(data, v, centre, s) for data in (a, b)), strict=True)
@@ -176,7 +176,7 @@ def _waves(data: Data, v: np.ndarray, centre: np.ndarray, s: float) -> tuple[np.
     """Means of cos and sin of (v·(x − c))/s (2, directions), and their squared errors."""
     if isinstance(data, Normal):
         phase = data.characteristic(v / s) * np.exp(-1j * (v @ centre) / s)
-        return np.stack([phase.real, phase.imag]), np.zeros((2, len(v)))
+        return np.stack([np.real(phase), np.imag(phase)]), np.zeros((2, len(v)))
     assert isinstance(data, np.ndarray)
     parts = [[], []]
     for one in v:

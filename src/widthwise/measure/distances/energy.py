@@ -13,7 +13,7 @@ from widthwise._vocabulary import ArrayLike
 from widthwise.measure.distances.directions import between, chosen
 from widthwise.measure.distances.laws import Given
 from widthwise.measure.distances.line import Difference, Sample, Side
-from widthwise.measure.distances.sampling import Data, quantile, share, spread
+from widthwise.measure.distances.sampling import Data, around, share, spread
 from widthwise.measure.distances.sliced import along, pair
 from widthwise.measure.distances.table import Table
 from widthwise.measure.distances.value import Distance, known
@@ -96,10 +96,10 @@ def energy(
                 total += 4 * difference.integral(data) / len(v)
     if k > 1:
         method = f"{len(v)} directions, {method}"
-    floor = constant * float(np.mean(null))
+    floor = float(constant * np.mean(null))
     first = constant**2 * sum(map(spread, influence))
     over = constant * between(np.array(values), k, drawn)
     error = float(np.sqrt(first + floor**2 + over**2))
-    value, z = constant * float(np.mean(values)), quantile(confidence)
-    interval = (max(value - z * error, 0.0), max(value + z * error, 0.0))
+    value = float(constant * np.mean(values))
+    interval = around(value, error, confidence)
     return Distance(value, error, interval, confidence, floor, "energy", method)

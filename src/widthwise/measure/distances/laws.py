@@ -48,7 +48,7 @@ class Normal:
     Example:
         >>> import widthwise as ww
         >>> ww.distances.Normal(0.0, 4.0).ppf(0.975).round(3)
-        np.float64(3.92)
+        array(3.92)
     """
 
     mean: Float[np.ndarray, " k"]
@@ -92,11 +92,11 @@ class Normal:
 
     def cdf(self, z: ArrayLike) -> np.ndarray:
         """P(Z ≤ z), of one dimension."""
-        return ndtr((np.asarray(z, dtype=float) - self._one().mean[0]) / self.std)
+        return np.asarray(ndtr((np.asarray(z, dtype=float) - self._one().mean[0]) / self.std))
 
     def ppf(self, q: ArrayLike) -> np.ndarray:
         """The quantiles, of one dimension."""
-        return self._one().mean[0] + self.std * ndtri(np.asarray(q, dtype=float))
+        return np.asarray(self._one().mean[0] + self.std * ndtri(np.asarray(q, dtype=float)))
 
     def along(self, direction: ArrayLike) -> "Normal":
         """The law of direction · Z."""
@@ -107,7 +107,7 @@ class Normal:
         """E e^{it·Z} at rows t (…, k), or numbers in one dimension."""
         t = np.asarray(t, dtype=float)
         t = t[..., None] if self.dimension == 1 and (not t.ndim or t.shape[-1] != 1) else t
-        return np.exp(1j * (t @ self.mean) - ((t @ self.covariance) * t).sum(-1) / 2)
+        return np.asarray(np.exp(1j * (t @ self.mean) - ((t @ self.covariance) * t).sum(-1) / 2))
 
 
 @dataclass(frozen=True, eq=False)

@@ -101,8 +101,8 @@ class Difference:
             _, half, values = self._panels
             return float(half @ (values**2 @ _W))
         x, w = legendre.leggauss(6)
-        table = self.F if isinstance(self.F, Table) else self.G
-        z = np.union1d(z, table.edges)
+        edges = [law.edges for law in (self.F, self.G) if isinstance(law, Table)]
+        z = np.union1d(z, edges[0])
         half = np.diff(z)[:, None] / 2
         t = z[:-1, None] + half * (1 + x)
         D = self.F.cdf(t.ravel()) - self.G.cdf(t.ravel())

@@ -11,7 +11,7 @@ import numpy as np
 
 from widthwise import _checks as checks
 from widthwise.measure.distances.laws import Given, Normal
-from widthwise.measure.distances.sampling import Data, quantile, share, spread
+from widthwise.measure.distances.sampling import Data, around, share, spread
 from widthwise.measure.distances.sliced import pair
 from widthwise.measure.distances.table import Table
 from widthwise.measure.distances.value import Distance, known
@@ -76,8 +76,7 @@ def mmd(
             first += spread(_projected(waves[0], omega, p - q))
             floor = max(floor, _null(waves[0], omega, share(a, b)))
     error = float(np.sqrt(first + floor**2 + drawn**2))
-    z = quantile(confidence)
-    interval = (max(value - z * error, 0.0), max(value + z * error, 0.0))
+    interval = around(value, error, confidence)
     return Distance(value, error, interval, confidence, floor, "MMD²", method)
 
 
@@ -117,6 +116,6 @@ def _projected(x: np.ndarray, omega: np.ndarray, gap: np.ndarray) -> np.ndarray:
 def _null(x: np.ndarray, omega: np.ndarray, size: float) -> float:
     """√(2 tr C²)(1/N + 1/M), C the covariance of the features."""
     waves = np.exp(1j * (x[:_PAIRED] @ omega.T))
-    parts = np.concatenate([waves.real, waves.imag], 1) / np.sqrt(len(omega))
+    parts = np.concatenate([np.real(waves), np.imag(waves)], 1) / np.sqrt(len(omega))
     C = np.cov(parts.T)
     return float(np.sqrt(2 * (C**2).sum()) * size)

@@ -70,6 +70,16 @@ def widest_slope(x: Data, y: Data) -> float:
     return float(np.sqrt(sum(spread(d) for d in (x, y) if isinstance(d, np.ndarray))))
 
 
+def around(value: float, error: float, confidence: float) -> tuple[float, float]:
+    """The interval of an unbiased estimate of a squared distance.
+
+    Its error grows like its root, so the upper end is that of the root: v + ze + (ze)²/4v.
+    """
+    moved = quantile(confidence) * error
+    bend = moved**2 / (4 * max(value, error)) if error else 0.0
+    return max(value - moved, 0.0), max(value + moved + bend, 0.0)
+
+
 def share(x: Data, y: Data) -> float:
     """1/N + 1/M over what is sampled."""
     return sum(1 / len(data) for data in (x, y) if isinstance(data, np.ndarray))

@@ -17,7 +17,7 @@ from scipy.optimize import minimize
 from widthwise._vocabulary import ArrayLike
 from widthwise.measure.distances.directions import between, chosen
 from widthwise.measure.distances.laws import Given, Normal, is_law, samples
-from widthwise.measure.distances.sampling import Data, assessed, spread, widest_slope
+from widthwise.measure.distances.sampling import Data, assessed, spread
 from widthwise.measure.distances.table import Table, tabulated
 from widthwise.measure.distances.value import Distance
 from widthwise.measure.distances.wasserstein import (
@@ -86,7 +86,11 @@ class Average:
 
     def at(self, x: np.ndarray) -> np.ndarray:
         return np.mean(
-            [h.at(along(x, v)) for v, h in zip(self.directions, self.parts, strict=True)], axis=0
+            [
+                h.at(np.asarray(along(x, v)))
+                for v, h in zip(self.directions, self.parts, strict=True)
+            ],
+            axis=0,
         )
 
     def under(self, law: Data) -> float:
@@ -157,7 +161,7 @@ def sliced_wasserstein(
         metric="sliced Wasserstein-1",
         method=method,
         confidence=confidence,
-        widest=float(np.mean([widest_slope(along(a, one), along(b, one)) for one in v])),
+        widest=float(np.sqrt(_largest_spread(a, v) + _largest_spread(b, v))),
         floor=float(np.mean([first_floor(along(a, one), along(b, one)) for one in v])),
         between=between(values, k, drawn),
     )
@@ -236,15 +240,22 @@ def max_sliced_wasserstein(
         metric="max-sliced Wasserstein-1",
         method=f"from {len(v)} directions, {described(a, b)}",
         confidence=confidence,
-        widest=float(np.sqrt(sum(map(_largest_spread, (a, b))))),
+        widest=float(np.sqrt(_largest_spread(a, None) + _largest_spread(b, None))),
     )
 
 
-def _largest_spread(data: Data) -> float:
-    """The squared standard error of the mean in the direction in which samples vary most."""
+def _largest_spread(data: Data, directions: np.ndarray | None) -> float:
+    """The largest squared standard error of the mean of avg_v ± v · x, or of one v · x."""
     if not isinstance(data, np.ndarray):
         return 0.0
-    return float(np.linalg.eigvalsh(np.atleast_2d(np.cov(data.T)))[-1] / len(data))
+    C = np.atleast_2d(np.cov(data.T))
+    axes = np.linalg.eigh(C)[1].T
+    if directions is None:
+        means = axes
+    else:
+        towards = np.concatenate([axes, directions])
+        means = np.sign(towards @ directions.T) @ directions / len(directions)
+    return float(np.einsum("ij,jk,ik->i", means, C, means).max() / len(data))
 
 
 def steepest(fn, starts: np.ndarray, climbs: int = _STARTS) -> np.ndarray:

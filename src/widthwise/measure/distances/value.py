@@ -39,7 +39,8 @@ class Distance:
     @property
     def at_floor(self) -> bool:
         """Whether equal laws could well have given this estimate."""
-        return self.floor > 0 and (self.value < _CLEAR * self.floor or self.interval[0] <= 0)
+        near = self.value < _CLEAR * self.floor or self.interval[0] <= 0
+        return bool(self.floor > 0 and near)
 
     @property
     def warnings(self) -> tuple[str, ...]:
