@@ -129,7 +129,7 @@ def test_cumulants_of_a_linear_network_of_width_24():
 @pytest.mark.parametrize(
     "net",
     [
-        ww.MLP(2, "relu", (1.4, 1.4, 1.0), (0.2, 0.2, 0.0)),
+        pytest.param(ww.MLP(2, "relu", (1.4, 1.4, 1.0), (0.2, 0.2, 0.0)), marks=pytest.mark.slow),
         ww.MLP(1, "tanh", (1.5, 1.0), (0.5, 0.3), outputs=2, parametrization="standard"),
     ],
     ids=["kinked, deep", "two outputs, standard"],

@@ -95,6 +95,8 @@ def controlled_ensemble(
         >>> bool((e.mean.reduction > 20).all())
         True
     """
+    checks.width(width)
+    _require(members, untrained, options)
     problem = _problem(net, x_train, y_train, x_test, times)
     return _ensemble(problem, width, members, key, untrained, tolerance, options)
 
@@ -153,11 +155,29 @@ def controlled_ensembles(
             f"members must be one number or one per width ({len(each)}), got {members!r}"
         )
     checks.key(key)
+    for count in counts:
+        _require(count, untrained, options)
     problem = _problem(net, x_train, y_train, x_test, times)
     return {
         n: _ensemble(problem, n, count, jax.random.fold_in(key, n), untrained, tolerance, options)
         for n, count in zip(each, counts, strict=True)
     }
+
+
+def _require(members: int, untrained: int | None, options: dict[str, Any]) -> None:
+    """Refuse what can be seen before anything is computed."""
+    if checks.positive_integer(members, "members") < _FEWEST:
+        raise ValueError(
+            f"members must be at least {_FEWEST} for standard errors of cumulants, got {members}"
+        )
+    if untrained is not None and checks.positive_integer(untrained, "untrained") < _FEWEST:
+        raise ValueError(f"untrained must be at least {_FEWEST}, got {untrained!r}")
+    unknown = set(options) - {"precision", "solver", "memory", "progress"}
+    if unknown:
+        raise ValueError(
+            "options may be precision, solver, memory and progress of simulate (the controls "
+            f"describe gradient flow), got {sorted(unknown)}"
+        )
 
 
 class _Problem(NamedTuple):
@@ -208,16 +228,6 @@ def _ensemble(
 ) -> ControlledEnsemble:
     net, controls = problem.net, problem.controls
     n = checks.width(width)
-    if checks.positive_integer(members, "members") < _FEWEST:
-        raise ValueError(
-            f"members must be at least {_FEWEST} for standard errors of cumulants, got {members}"
-        )
-    unknown = set(options) - {"precision", "solver", "memory", "progress"}
-    if unknown:
-        raise ValueError(
-            "options may be precision, solver, memory and progress of simulate (the controls "
-            f"describe gradient flow), got {sorted(unknown)}"
-        )
     allowed = (1e-5 if net.activation.kinks else 1e-7) if tolerance is None else tolerance
     runs = simulate(net, n, *problem.data, members, key, tolerance=allowed, **options)
     expected = _expectations(problem, n, members, key, untrained)
@@ -235,8 +245,6 @@ def _expectations(problem: _Problem, n: int, members: int, key, untrained) -> Ex
         return neuron_expectations(*common, even=problem.even, known=problem.known)
     share = _UNTRAINED if problem.known is None else _FEW_KNOWN
     count = max(_FEWEST, int(share * members)) if untrained is None else untrained
-    if checks.positive_integer(count, "untrained") < _FEWEST:
-        raise ValueError(f"untrained must be at least {_FEWEST}, got {untrained!r}")
     return untrained_expectations(*common, count, even=problem.even, known=problem.known)
 
 
