@@ -16,16 +16,16 @@ def kept(fit):
 
 
 def test_the_error_of_the_exponent_is_honest():
-    """Over 200 noisy data sets with a next order, p lies within two errors 95% of the time."""
+    """Over 80 noisy data sets with a next order, p lies within two errors 95% of the time."""
     inside, plain = 0, 0
-    for seed in range(200):
+    for seed in range(80):
         noise = 1 + 0.02 * np.random.default_rng(seed).normal(size=len(WIDTHS))
         values = 0.4 * WIDTHS**-0.5 * (1 - 0.8 * WIDTHS**-0.5) * noise
         fit = fit_rate(WIDTHS, values, 0.02 * values)
         inside += abs(fit.power - 0.5) < 1.96 * fit.error
         plain += abs(fit.plain_power - 0.5) < 1.96 * fit.plain_error
-    assert 180 <= inside <= 199
-    assert plain < 100  # a pure power is biased, and its error does not say so
+    assert inside >= 71
+    assert plain < 40  # a pure power is biased, and its error does not say so
 
 
 def test_a_logarithm_in_the_data_is_found_and_one_that_is_not_there_rejected():

@@ -134,7 +134,7 @@ def exact_distance(
         >>> net = ww.MLP(depth=1, activation="identity")
         >>> d = ww.exact_distance(net, [[1.0]], None, width=1000)
         >>> round(1000 * d.value, 4), d.error < 1e-12
-        (0.3771, True)
+        (0.3773, True)
     """
     checks.require_x64()
     data, n = np.asarray(checks.points(x)), checks.width(width)

@@ -62,8 +62,7 @@ def program(x: Data, y: Data) -> tuple[float, Slopes]:
     h = np.diff(z)
     slopes = np.diff(difference.integral(z)) / h  # the mean of D on every cell
     masses = np.append(slopes, 0.0) - np.append(0.0, slopes)
-    one = np.ones(len(h))
-    D = sparse.diags_array([-one, one], offsets=[0, 1], shape=(len(h), len(z)))
+    D = sparse.csr_array(np.diff(np.eye(len(z)), axis=0))
     found = linprog(
         masses,
         A_ub=sparse.vstack([D, -D]),

@@ -19,8 +19,8 @@ def frames(dimension: int, count: int, seed: int = 0) -> Directions:
     Example:
         >>> import widthwise as ww
         >>> v = ww.distances.frames(3, 24)
-        >>> v.shape, (v.T @ v / 24).round(12).tolist()[0]
-        ((24, 3), [0.333333333333, 0.0, 0.0])
+        >>> v.shape, (3 * v.T @ v / 24).round(12).diagonal().tolist()
+        ((24, 3), [1.0, 1.0, 1.0])
     """
     k, number = checks.positive_integer(dimension, "dimension"), checks.positive_integer(count, "n")
     if k == 1:

@@ -47,8 +47,8 @@ class Normal:
 
     Example:
         >>> import widthwise as ww
-        >>> ww.distances.Normal(0.0, 4.0).ppf(0.975).round(3)
-        array(3.92)
+        >>> ww.distances.Normal(0.0, 4.0).ppf([0.025, 0.975]).round(3)
+        array([-3.92,  3.92])
     """
 
     mean: Float[np.ndarray, " k"]
