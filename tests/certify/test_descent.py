@@ -104,3 +104,15 @@ def test_soundness_over_networks(kind, depth):
                 held += 1
                 assert_sound(net, parameters, x, y, made)
     assert held >= 3
+
+
+@pytest.mark.parametrize(("depth", "n", "m", "seed"), [(2, 12, 4, 0), (3, 12, 2, 2), (2, 32, 3, 1)])
+def test_deep_networks_whose_tube_cannot_be_bounded(depth, n, m, seed):
+    """Constants that overflow on the way bound no tube; the search goes on from the iterates."""
+    x = np.random.default_rng(seed).normal(size=(m, 3))
+    y = np.where(np.arange(m) % 2, 1.0, -1.0)
+    net = ww.MLP(depth, "tanh")
+    parameters = net.init(jax.random.key(seed), n, 3)
+    made = certify(net, parameters, x, y, dynamics="descent")
+    assert made.holds
+    assert np.isfinite([made.rate, made.movement, made.ntk_change]).all()

@@ -86,7 +86,7 @@ def contraction(start: Start, step: float) -> Contraction:
     length = size / alpha * SAFE
     while True:
         ball, L, beta = _ball(start, step, length)
-        c = 1 - step * beta**2 * SAFE / 2
+        c = 1 - step * beta * beta * SAFE / 2
         disc = (c * alpha) ** 2 - 2 * L * size * SAFE if c > 0 else -1.0
         if not (disc > 0 and np.isfinite(ball)):
             return Contraction(np.inf, L, beta, c, 0.0)
@@ -105,7 +105,7 @@ def _ball(start: Start, step: float, length: float) -> tuple[float, float, float
     for _ in range(50):
         L = start.lipschitz(ball)
         beta = (start.beta + L * ball) * SAFE
-        if step * beta**2 >= 2:
+        if step * beta * beta >= 2:  # beta**2 would raise where it overflows
             break
         needed = (length + step * beta * start.size) * SAFE
         if needed <= ball:
@@ -138,7 +138,7 @@ def certify_descent(
     c, L = made.damping, made.lipschitz
     hypotheses = (
         spectrum.positive,
-        Hypothesis("η β̄² below 2", step * made.beta**2, "<", 2.0),
+        Hypothesis("η β̄² below 2", step * made.beta * made.beta, "<", 2.0),
         Hypothesis("2 L |r_0| below (cα)²", 2 * L * size, "<", (max(c, 0.0) * alpha) ** 2),
         Hypothesis("η β̄ |r_0| below 2√disc/L", step * made.beta * size, "<", 2 * made.root / L),
     )
