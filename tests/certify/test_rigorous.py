@@ -14,7 +14,7 @@ from certify.trained_networks import assert_sound, reference_parameters, sphere
 from widthwise.certify import certify
 from widthwise.certify.constants.ball import bounds_at
 from widthwise.certify.evaluation import evaluate
-from widthwise.certify.rigorous import intervals
+from widthwise.certify.rigorous import eigenvalues, intervals
 from widthwise.certify.rigorous.eigenvalues import (
     largest_eigenvalue,
     positive_definite,
@@ -72,6 +72,25 @@ def test_large_matrices_are_bounded_by_lapack():
     low, high = smallest_eigenvalue(matrix), largest_eigenvalue(matrix)
     assert 1e-3 * (1 - 1e-8) < low < 1e-3
     assert 2.0 < high < 2.0 * (1 + 1e-11)
+
+
+def test_the_zero_matrix():
+    """Its row sums, and with them the unit of the trials, are 0."""
+    zero = np.zeros((3, 3))
+    assert -1e-280 < smallest_eigenvalue(zero) < 0
+    assert 0 < largest_eigenvalue(zero) < 1e-280
+    assert smallest_eigenvalue(np.diag([0.0, 1.0])) < 0
+
+
+def test_no_bound_where_no_trial_succeeds(monkeypatch):
+    monkeypatch.setattr(eigenvalues, "positive_definite", lambda matrix, shift: False)
+    assert smallest_eigenvalue(np.eye(2)) == -np.inf
+
+    def fails(matrix):
+        raise np.linalg.LinAlgError
+
+    monkeypatch.setattr(np.linalg, "cholesky", fails)
+    assert largest_eigenvalue(np.eye(2)) == np.inf
 
 
 def exactly(weight, readout, x, y):
