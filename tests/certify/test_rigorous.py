@@ -169,6 +169,7 @@ def test_a_narrow_network_by_its_iterates():
     assert made.method == "descent_trajectory"
     assert made.since > 0
     assert "from the float64 iterate" in made.reason
+    assert not made.from_start
     assert_sound(ERF, parameters, x, y, made)
 
 

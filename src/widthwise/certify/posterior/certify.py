@@ -89,7 +89,8 @@ def certify(
 
     Returns:
         :class:`Certificate`. If it does not hold, ``reason`` says why; that is no statement about
-        what training does.
+        what training does. For descent its ``from_start`` tells whether the theorem is about these
+        parameters or about a later iterate as it was computed.
 
     Raises:
         ValueError: for arguments that do not fit, with what was received.
@@ -195,9 +196,13 @@ def proven(
     method: Method,
     dynamics: Dynamics,
 ) -> bool:
-    """Whether :func:`certify` holds, for points, labels and roots as of :func:`without_ties`."""
+    """Whether :func:`certify` holds for training from these parameters themselves.
+
+    Points, labels and roots are those of :func:`without_ties`.
+    """
     at = evaluate(net, parameters, *problem)
-    return _attempts(net, at, methods_of(method, dynamics), dynamics, None).holds
+    made = _attempts(net, at, methods_of(method, dynamics), dynamics, None)
+    return made.holds and made.from_start
 
 
 def _against_limit(net: MLP, at: Evaluation, made: Certificate) -> Certificate:

@@ -15,7 +15,7 @@ The trajectory form runs gradient descent in float64 until the theorem holds at 
 every point within the distance ε at which exact descent from θ_0 can be from it
 (:mod:`widthwise.certify.posterior.rounding`): α - Lε in place of α, |r| + (β + Lε)ε in place of
 |r|. Where no such ε is known, ε = 0 and what is proven is that exact descent started at the iterate
-converges.
+converges: ``from_start`` is then false.
 """
 
 from collections.abc import Iterator
@@ -221,7 +221,8 @@ def _from_iterate(
     at = bounds.at
     here, there = Spectrum.of(start), Spectrum.of(at)
     moved = float(np.abs(np.linalg.eigvalsh(at.kernel - start.kernel)).max())
-    if np.isfinite(width):
+    from_start = bool(np.isfinite(width))
+    if from_start:
         reason = (
             f"exact gradient descent stays within {width:.2g} of the float64 iterates until number "
             f"{k} and converges to zero loss"
@@ -242,6 +243,7 @@ def _from_iterate(
         tail.hypotheses,
         rate=tail.rate,
         since=float(k),
+        from_start=from_start,
         movement=max(reached, start.distance(at) + tail.movement) + width,
         ntk_change=(moved + here.margin + there.margin + tail.ntk_change) * SAFE,
         ntk_since=float(k),

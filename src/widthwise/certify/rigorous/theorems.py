@@ -150,6 +150,7 @@ def iterate_in_intervals(start: Evaluation, step: float, count: int) -> Certific
         made,
         reason=f"exact gradient descent from the float64 iterate {count} converges to zero loss",
         since=float(count),
+        from_start=count == 0,
         movement=upper(exact(start.distance(at)) + exact(made.movement)),
         ntk_change=upper(apart),
         ntk_since=float(count),
