@@ -186,6 +186,8 @@ def test_refusals_in_intervals(monkeypatch, unchecked):
     singular = certify(ERF, parameters, near, y, "path", arithmetic="interval")
     assert not singular.holds
     assert not singular.hypotheses[0].holds
+    assert "the closest pair is points 0 and 1, |cosine|" in singular.reason
+    assert "intervals" in singular.assumption
     deep = ww.MLP(2, "erf")
     made = certify(deep, deep.init(jax.random.key(0), 8, 3), x, y, arithmetic="interval")
     assert "one hidden layer, this network has 2" in made.reason
@@ -200,6 +202,33 @@ def test_refusals_in_intervals(monkeypatch, unchecked):
     with pytest.raises(ValueError, match=r"pip install 'widthwise\[interval\]'"):
         certify(ERF, parameters, x, y, arithmetic="interval")
     intervals.context.cache_clear()
+
+
+def test_a_search_in_float64_that_fails_is_not_called_one_in_intervals():
+    """Twice the largest stable step: the residual grows, and nothing was checked in intervals."""
+    x, y = sphere(3, 3)
+    parameters = reference_parameters(24, 3)
+    largest = np.linalg.eigvalsh(np.asarray(ww.empirical_ntk(ERF, parameters, x)))[-1]
+    made = certify(
+        ERF, parameters, x, y, "trajectory", "descent", 40 / largest, arithmetic="interval"
+    )
+    assert not made.holds
+    assert made.reason.startswith("the search in float64 found no iterate")
+    assert "intervals" not in made.assumption
+
+
+def test_a_zero_kernel_in_intervals():
+    """Without readout and saturated everywhere: no parameter moves the outputs."""
+    net = ww.MLP(1, "tanh", bias_std=[1.0, 0.0])
+    layers = (
+        ww.Layer(np.zeros((4, 2)), np.full(4, 1e3)),
+        ww.Layer(np.zeros((1, 4)), None),
+    )
+    x = np.array([[1.0, 0.2], [-0.3, 1.1]])
+    for dynamics in ("flow", "descent"):
+        made = certify(net, layers, x, [1.0, -1.0], "path", dynamics, arithmetic="interval")
+        assert not made.holds
+        assert "not certified positive" in made.reason
 
 
 def test_tied_points_in_intervals():
