@@ -120,16 +120,20 @@ class Plain:
         )
         return times, made.y.T
 
-    def descent(self, step, count):
-        """The iterates of gradient descent."""
-        thetas = [self.start]
-        for _ in range(count):
+    def descent(self, step, count, way=()):
+        """The iterates of gradient descent, those in ``way`` given and not computed again."""
+        thetas = [np.asarray(theta, self.precision) for theta in way] or [self.start]
+        for _ in range(count + 1 - len(thetas)):
             thetas.append(thetas[-1] - self.precision(step) * self.gradient(thetas[-1]))
         return np.arange(count + 1), np.array(thetas)
 
 
-def assert_inside(certificate, plain, longest=300.0):
-    """Train, and hold every certified number against what happened."""
+def assert_inside(certificate, plain, longest=300.0, way=()):
+    """Train, and hold every certified number against what happened.
+
+    A certificate that is not about the start needs the computed iterates up to its own, ``way``.
+    """
+    assert certificate.from_start == (not len(way))
     theta0 = np.asarray(plain.kernel(plain.start), float)
     values, vectors = np.linalg.eigh(theta0)
     flow = certificate.dynamics == "flow"
@@ -138,7 +142,7 @@ def assert_inside(certificate, plain, longest=300.0):
         times, thetas = plain.flow(end)
         decay = np.exp(-values * times[:, None])
     else:
-        times, thetas = plain.descent(certificate.step, int(certificate.since) + 60)
+        times, thetas = plain.descent(certificate.step, int(certificate.since) + 60, way)
         decay = (1 - certificate.step * values) ** times[:, None]
     r = np.array([plain.residual(theta) for theta in thetas], dtype=float)
     linear = (decay * (vectors.T @ r[0])) @ vectors.T

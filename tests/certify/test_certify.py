@@ -1,6 +1,7 @@
 """Certificates against published numbers, really trained networks, and cases to refuse."""
 
 import dataclasses
+from typing import get_args
 
 import jax
 import numpy as np
@@ -10,8 +11,10 @@ import widthwise as ww
 from certify.trained_networks import assert_sound, network, reference_parameters, sphere
 from widthwise.certify import Certificate, certify
 from widthwise.certify.evaluation import evaluate
+from widthwise.certify.posterior.certify import BESIDES, METHODS, Method
 from widthwise.certify.posterior.spectrum import LinearReference, Spectrum
 from widthwise.model.architecture import Layer
+from widthwise.show import cli
 
 ERF = ww.MLP(1, "erf")
 KEY = jax.random.key(0)
@@ -189,6 +192,15 @@ def test_arguments(unchecked):
     stacked = jax.vmap(lambda key: ERF.init(key, 8, 3))(jax.random.split(KEY, 2))
     with pytest.raises(ValueError, match="2 members"):
         certify(ERF, stacked, x, y)
+
+
+def test_every_method_is_known_to_its_dynamics_and_to_the_command_line():
+    known = {name for dynamics in METHODS for name in (*METHODS[dynamics], *BESIDES[dynamics])}
+    assert set(get_args(Method)) == known | {"auto"}
+    for name in get_args(Method):
+        words = ["certify", "study.toml", "--method", name]
+        _, bound, _ = cli.app.parse_args(words, exit_on_error=False, print_error=False)
+        assert bound.arguments["method"] == name
 
 
 def test_one_point_and_frozen():

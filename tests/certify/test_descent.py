@@ -57,7 +57,9 @@ def test_exact_descent_stays_within_the_rounding_tube():
     net, parameters = ww.MLP(1, "tanh"), reference_parameters(12, 3)
     made = certify(net, parameters, x, y, method="trajectory", dynamics="descent")
     assert made.holds
+    assert made.from_start
     assert "exact gradient descent stays within" in made.reason
+    assert "nothing is proven" not in str(made)
     width = float(made.reason.split("within ")[1].split(" of")[0])
     exact = Plain("tanh", parameters, 0.0, x, y[:, None], np.longdouble)
     rounded = Plain("tanh", parameters, 0.0, x, y[:, None])
@@ -104,3 +106,17 @@ def test_soundness_over_networks(kind, depth):
                 held += 1
                 assert_sound(net, parameters, x, y, made)
     assert held >= 3
+
+
+@pytest.mark.parametrize(("depth", "n", "m", "seed"), [(2, 12, 4, 0), (3, 12, 2, 2), (2, 32, 3, 1)])
+def test_deep_networks_whose_tube_cannot_be_bounded(depth, n, m, seed):
+    """Constants that overflow on the way bound no tube; the search goes on from the iterates."""
+    x = np.random.default_rng(seed).normal(size=(m, 3))
+    y = np.where(np.arange(m) % 2, 1.0, -1.0)
+    net = ww.MLP(depth, "tanh")
+    parameters = net.init(jax.random.key(seed), n, 3)
+    made = certify(net, parameters, x, y, dynamics="descent")
+    assert made.holds
+    assert not made.from_start
+    assert "nothing is proven about exact descent from θ_0" in str(made)
+    assert_sound(net, parameters, x, y, made)

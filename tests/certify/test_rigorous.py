@@ -14,7 +14,7 @@ from certify.trained_networks import assert_sound, reference_parameters, sphere
 from widthwise.certify import certify
 from widthwise.certify.constants.ball import bounds_at
 from widthwise.certify.evaluation import evaluate
-from widthwise.certify.rigorous import intervals
+from widthwise.certify.rigorous import eigenvalues, intervals
 from widthwise.certify.rigorous.eigenvalues import (
     largest_eigenvalue,
     positive_definite,
@@ -72,6 +72,25 @@ def test_large_matrices_are_bounded_by_lapack():
     low, high = smallest_eigenvalue(matrix), largest_eigenvalue(matrix)
     assert 1e-3 * (1 - 1e-8) < low < 1e-3
     assert 2.0 < high < 2.0 * (1 + 1e-11)
+
+
+def test_the_zero_matrix():
+    """Its row sums, and with them the unit of the trials, are 0."""
+    zero = np.zeros((3, 3))
+    assert -1e-280 < smallest_eigenvalue(zero) < 0
+    assert 0 < largest_eigenvalue(zero) < 1e-280
+    assert smallest_eigenvalue(np.diag([0.0, 1.0])) < 0
+
+
+def test_no_bound_where_no_trial_succeeds(monkeypatch):
+    monkeypatch.setattr(eigenvalues, "positive_definite", lambda matrix, shift: False)
+    assert smallest_eigenvalue(np.eye(2)) == -np.inf
+
+    def fails(matrix):
+        raise np.linalg.LinAlgError
+
+    monkeypatch.setattr(np.linalg, "cholesky", fails)
+    assert largest_eigenvalue(np.eye(2)) == np.inf
 
 
 def exactly(weight, readout, x, y):
@@ -150,6 +169,7 @@ def test_a_narrow_network_by_its_iterates():
     assert made.method == "descent_trajectory"
     assert made.since > 0
     assert "from the float64 iterate" in made.reason
+    assert not made.from_start
     assert_sound(ERF, parameters, x, y, made)
 
 
@@ -166,6 +186,8 @@ def test_refusals_in_intervals(monkeypatch, unchecked):
     singular = certify(ERF, parameters, near, y, "path", arithmetic="interval")
     assert not singular.holds
     assert not singular.hypotheses[0].holds
+    assert "the closest pair is points 0 and 1, |cosine|" in singular.reason
+    assert "intervals" in singular.assumption
     deep = ww.MLP(2, "erf")
     made = certify(deep, deep.init(jax.random.key(0), 8, 3), x, y, arithmetic="interval")
     assert "one hidden layer, this network has 2" in made.reason
@@ -180,6 +202,33 @@ def test_refusals_in_intervals(monkeypatch, unchecked):
     with pytest.raises(ValueError, match=r"pip install 'widthwise\[interval\]'"):
         certify(ERF, parameters, x, y, arithmetic="interval")
     intervals.context.cache_clear()
+
+
+def test_a_search_in_float64_that_fails_is_not_called_one_in_intervals():
+    """Twice the largest stable step: the residual grows, and nothing was checked in intervals."""
+    x, y = sphere(3, 3)
+    parameters = reference_parameters(24, 3)
+    largest = np.linalg.eigvalsh(np.asarray(ww.empirical_ntk(ERF, parameters, x)))[-1]
+    made = certify(
+        ERF, parameters, x, y, "trajectory", "descent", 40 / largest, arithmetic="interval"
+    )
+    assert not made.holds
+    assert made.reason.startswith("the search in float64 found no iterate")
+    assert "intervals" not in made.assumption
+
+
+def test_a_zero_kernel_in_intervals():
+    """Without readout and saturated everywhere: no parameter moves the outputs."""
+    net = ww.MLP(1, "tanh", bias_std=[1.0, 0.0])
+    layers = (
+        ww.Layer(np.zeros((4, 2)), np.full(4, 1e3)),
+        ww.Layer(np.zeros((1, 4)), None),
+    )
+    x = np.array([[1.0, 0.2], [-0.3, 1.1]])
+    for dynamics in ("flow", "descent"):
+        made = certify(net, layers, x, [1.0, -1.0], "path", dynamics, arithmetic="interval")
+        assert not made.holds
+        assert "not certified positive" in made.reason
 
 
 def test_tied_points_in_intervals():

@@ -1,5 +1,7 @@
 """Networks that are really trained, by other code than the library's, and the data they see."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,8 @@ from jax.flatten_util import ravel_pytree
 from scipy.integrate import solve_ivp
 
 import widthwise as ww
+from widthwise.certify.evaluation import evaluate
+from widthwise.certify.posterior.descent import iterates
 from widthwise.model.architecture import Layer
 
 
@@ -56,11 +60,13 @@ class Trained:
         )
         return times, made.y.T
 
-    def descent(self, step, count):
-        thetas = [self.start]
+    def descent(self, step, count, way=()):
+        """The iterates of gradient descent, those in ``way`` given and not computed again."""
+        thetas = list(way) or [self.start]
+        count -= len(thetas) - 1
         for _ in range(count):
             thetas.append(thetas[-1] - step * np.asarray(self.gradient(thetas[-1])))
-        return np.arange(count + 1), np.array(thetas)
+        return np.arange(len(thetas)), np.array(thetas)
 
     def against(self, certificate, times, thetas, decay):
         """Measured movement, kernel change, deviation, and the worst |r|/(bound by the rate)."""
@@ -79,6 +85,16 @@ class Trained:
         }
 
 
+def computed(net, parameters, x, y, certificate):
+    """The iterates as the certificate computed them, up to the one it starts from."""
+    at = evaluate(net, parameters, np.asarray(x), np.asarray(y).reshape(len(x), -1))
+    way = itertools.islice(iterates(at, certificate.step), int(certificate.since) + 1)
+    return [
+        np.concatenate([part.ravel() for b in one.blocks for part in b if part is not None])
+        for one in way
+    ]
+
+
 def assert_sound(net, parameters, x, y, certificate, end_factor=8.0):
     """Train, and hold every number of a certificate against what happened."""
     assert certificate.holds
@@ -90,7 +106,8 @@ def assert_sound(net, parameters, x, y, certificate, end_factor=8.0):
         decay = lambda values, t: np.exp(-values * t[:, None])  # noqa: E731
     else:
         count = int(min(max(certificate.since * 1.5, 100), 3000))
-        times, thetas = trained.descent(certificate.step, count)
+        way = () if certificate.from_start else computed(net, parameters, x, y, certificate)
+        times, thetas = trained.descent(certificate.step, count, way)
         decay = lambda values, t: (1 - certificate.step * values) ** t[:, None]  # noqa: E731
     seen = trained.against(certificate, times, thetas, decay)
     slack = 1 + 1e-7

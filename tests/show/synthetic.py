@@ -153,7 +153,8 @@ def certificate(n: int) -> Certificate:
         True,
         "descent_trajectory",
         "descent",
-        "exact gradient descent from the float64 iterate 200 converges to zero loss",
+        "exact gradient descent stays within 3e-09 of the float64 iterates until number 200 and "
+        "converges to zero loss",
         rate=0.0123,
         since=200.0,
         movement=3.21,

@@ -353,6 +353,22 @@ def test_page_says_what_was_proven_of_which_network(study):
     assert "32, 64, 128, 256 and 512" in words
 
 
+def test_page_tells_a_proof_from_a_computed_step_from_one_from_the_start(study):
+    late = tuple(
+        replace(at, certificate=replace(at.certificate, from_start=at.width > 100))
+        for at in study.certificates
+    )
+    changed = replace(study, certificates=late)
+    page = report.render(changed)
+    assert page.count("<td>holds for the computed step</td>") == 2
+    assert page.count("<td>holds</td>") == len(study.widths) - 2
+    words = verdict.findings(changed)
+    assert any("of width 32 and 64, drawn at random, the proof starts later" in w for w in words)
+    assert any(
+        "one network each of width 128, 256 and 512, drawn at random, grad" in w for w in words
+    )
+
+
 def test_page_does_not_make_a_missing_proof_a_failure(study):
     half = tuple(
         replace(at, certificate=synthetic.refused(at.width)) if at.width < 100 else at

@@ -1,9 +1,10 @@
 """A certificate: a theorem about one network, its data and its training, with every number in it.
 
-A certificate that holds says: gradient flow (or descent) started at these parameters converges to
-zero loss; how fast; how far the parameters move; how far the tangent kernel moves from Θ_0 and the
-outputs from the linear flow of Θ_0. One that does not hold says which hypothesis is missing and by
-how much. It is silent about what training does: a network that is not certified may well converge.
+A certificate that holds says: gradient flow (or descent) started at these parameters, or, where
+``from_start`` is false, descent started at the computed iterate ``since``, converges to zero loss;
+how fast; how far the parameters move; how far the tangent kernel moves from Θ_0 and the outputs
+from the linear flow of Θ_0. One that does not hold says which hypothesis is missing and by how
+much. It is silent about what training does: a network that is not certified may well converge.
 
 Norms are Euclidean for parameters and stacked outputs, spectral for kernels. Parameters are
 measured in the coordinates in which training is plain gradient descent: the standardized ones in
@@ -75,6 +76,9 @@ class Certificate:
         rate: flow: |r_t| ≤ C e^{-rate t}; descent: |r_k| ≤ C (1 - rate)^k, from ``since`` on, C the
             norm of the residual there.
         since: the time (or number of steps) from which the rate holds; 0 for all times.
+        from_start: whether all this is about exact training from the given parameters. If false, it
+            is about exact descent that starts at iterate number ``since`` as float64 computed it,
+            from which exact descent from the given parameters may be far.
         movement: sup_t |θ_t - θ_0|; where ``ntk_since`` is above 0, over later times only.
         ntk_change: sup_t |Θ_t - Θ_0|, over the same times.
         ntk_since: the time or step from which ``movement`` and ``ntk_change`` hold.
@@ -97,6 +101,7 @@ class Certificate:
     hypotheses: tuple[Hypothesis, ...] = ()
     rate: float | None = None
     since: float = 0.0
+    from_start: bool = True
     movement: float | None = None
     ntk_change: float | None = None
     ntk_since: float = 0.0
@@ -133,6 +138,11 @@ class Certificate:
         flow = self.dynamics == "flow"
         moment = "t" if flow else "k"
         made = ["the loss converges to zero"]
+        if not self.from_start:
+            made = [
+                "the loss converges to zero, for exact descent from the float64 iterate "
+                f"{self.since:.6g}; nothing is proven about exact descent from θ_0 itself"
+            ]
         if self.rate is not None:
             decay = f"e^(-{self.rate:.6g} (t - T))" if flow else f"(1 - {self.rate:.6g})^(k - T)"
             made.append(f"|r_{moment}| ≤ |r_T| {decay} for {moment} ≥ T = {self.since:.6g}")

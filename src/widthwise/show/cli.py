@@ -19,12 +19,13 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeAlias
 
 from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 from rich.console import Console
 
 from widthwise import __version__
+from widthwise.certify.posterior.certify import Arithmetic, Method
 from widthwise.show.plain import plain
 
 if TYPE_CHECKING:
@@ -159,11 +160,11 @@ def certify(
         bool, Parameter(negative="", help="One network of every width of the study.")
     ] = False,
     method: Annotated[
-        Literal["auto", "path", "linear_reference", "trajectory", "textbook"],
-        Parameter(help="The theorem to use; auto tries them in turn."),
+        Method,
+        Parameter(help="The theorem to use; auto tries those that fit in turn."),
     ] = "auto",
     arithmetic: Annotated[
-        Literal["margins", "interval"],
+        Arithmetic,
         Parameter(help="Float64 with bounds of its rounding, or outward-rounded intervals."),
     ] = "margins",
     width_for: Annotated[

@@ -94,6 +94,8 @@ class DeepBounds:
             each[l], all_points[l] = rows[l], stacked[l]
             quadratic += m2 * neurons[l] * np.outer(each, all_points)
         quadratic[-1] += 2 * p.scales[-1] * m1 * all_points
+        if not np.isfinite(quadratic).all():
+            return np.inf
         return float(np.linalg.eigvalsh((quadratic + quadratic.T) / 2)[-1]) * SAFE
 
     def _forward(self, radius: float, m1: float):

@@ -25,10 +25,11 @@ from widthwise.certify.relations import closest_pair, groups_of, tied_sentence
 from widthwise.certify.rigorous.intervals import context
 from widthwise.certify.rigorous.network import Verified
 from widthwise.certify.rigorous.theorems import (
-    ASSUMPTION,
     descent_in_intervals,
+    in_intervals,
     iterate_in_intervals,
     path_in_intervals,
+    positivity,
 )
 from widthwise.model.architecture import MLP, Parameters, require_network
 
@@ -40,7 +41,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     "flow": ("path", "linear_reference", "trajectory"),
     "descent": ("path", "trajectory"),
 }
-_BESIDES = {"flow": ("textbook", "sign_flips"), "descent": ()}
+BESIDES = {"flow": ("textbook", "sign_flips"), "descent": ()}
 _NOT_IN_INTERVALS = (
     "not available: the step rules of this method are not built in interval arithmetic; take "
     "arithmetic='margins', or dynamics='descent'"
@@ -89,7 +90,8 @@ def certify(
 
     Returns:
         :class:`Certificate`. If it does not hold, ``reason`` says why; that is no statement about
-        what training does.
+        what training does. For descent its ``from_start`` tells whether the theorem is about these
+        parameters or about a later iterate as it was computed.
 
     Raises:
         ValueError: for arguments that do not fit, with what was received.
@@ -133,8 +135,7 @@ def certify(
         return refusal(method, dynamics, reason)
     at = evaluate(net, parameters, *problem)
     if arithmetic == "interval":
-        made = _attempts_in_intervals(at, allowed, dynamics, eta)
-        return replace(made, assumption=ASSUMPTION)
+        return _attempts_in_intervals(net, at, allowed, dynamics, eta)
     made = _attempts(net, at, allowed, dynamics, eta)
     return made if made.output_deviation is None else _against_limit(net, at, made)
 
@@ -165,7 +166,7 @@ def _kinked(
             return refusal("none", dynamics, reason)
         spectrum = Spectrum.of(at)
         if not spectrum.alpha > 0:
-            return _singular(net, at, spectrum, dynamics)
+            return _singular(net, at, spectrum.positive, dynamics)
         made = certify_flips(at, spectrum)
         return made if made.output_deviation is None else _against_limit(net, at, made)
 
@@ -179,7 +180,7 @@ def methods_of(method: Method, dynamics: Dynamics) -> tuple[str, ...]:
     if dynamics not in METHODS:
         raise ValueError(f"dynamics must be 'flow' or 'descent', got {dynamics!r}")
     tried = METHODS[dynamics]
-    allowed = (*tried, *_BESIDES[dynamics])
+    allowed = (*tried, *BESIDES[dynamics])
     if method not in ("auto", *allowed):
         raise ValueError(
             f"method must be 'auto', {', '.join(map(repr, allowed))} for dynamics={dynamics!r}, "
@@ -195,9 +196,13 @@ def proven(
     method: Method,
     dynamics: Dynamics,
 ) -> bool:
-    """Whether :func:`certify` holds, for points, labels and roots as of :func:`without_ties`."""
+    """Whether :func:`certify` holds for training from these parameters themselves.
+
+    Points, labels and roots are those of :func:`without_ties`.
+    """
     at = evaluate(net, parameters, *problem)
-    return _attempts(net, at, methods_of(method, dynamics), dynamics, None).holds
+    made = _attempts(net, at, methods_of(method, dynamics), dynamics, None)
+    return made.holds and made.from_start
 
 
 def _against_limit(net: MLP, at: Evaluation, made: Certificate) -> Certificate:
@@ -219,7 +224,7 @@ def _attempts(
         spectrum, bounds = Spectrum.of(at), bounds_at(at)
         eta = _default_step(at) if step is None else step
         if not spectrum.alpha > 0 and (dynamics == "flow" or methods == ("path",)):
-            return _singular(net, at, spectrum, dynamics)
+            return _singular(net, at, spectrum.positive, dynamics)
         tried: list[Certificate] = []
         for method in methods:
             if dynamics == "flow":
@@ -248,32 +253,44 @@ def _default_step(at: Evaluation) -> float:
 
 
 def _attempts_in_intervals(
-    at: Evaluation, methods: tuple[str, ...], dynamics: Dynamics, step: float | None
+    net: MLP, at: Evaluation, methods: tuple[str, ...], dynamics: Dynamics, step: float | None
 ) -> Certificate:
     """The methods in turn, those built for intervals; candidates are found with margins."""
     network = Verified(at)
     missing = network.available
     if missing is not None:
-        return refusal("none", dynamics, f"not available: {missing}; take arithmetic='margins'")
+        reason = f"not available: {missing}; take arithmetic='margins'"
+        return in_intervals(refusal("none", dynamics, reason))
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         if (overflow := _overflow(at, dynamics)) is not None:
             return overflow
-    eta = _default_step(at) if step is None else step
-    tried: list[Certificate] = []
-    for method in methods:
-        if method == "path" and dynamics == "flow":
-            made = path_in_intervals(network)
-        elif method == "path":
-            made = descent_in_intervals(network, eta, "descent_path")
-        elif dynamics == "descent":
-            found = certify_descent_trajectory(at, bounds_at(at), eta)
-            made = iterate_in_intervals(at, eta, int(found.since)) if found.holds else found
-        else:
-            made = refusal(method, dynamics, _NOT_IN_INTERVALS)
-        if made.holds:
-            return made.after(tried)
-        tried.append(made)
-    return tried[-1].after(tried[:-1])
+        positive = positivity(network)
+        if not positive.holds and (dynamics == "flow" or methods == ("path",)):
+            return in_intervals(_singular(net, at, positive, dynamics))
+        eta = _default_step(at) if step is None else step
+        tried: list[Certificate] = []
+        for method in methods:
+            if method == "path" and dynamics == "flow":
+                made = path_in_intervals(network)
+            elif method == "path":
+                made = descent_in_intervals(network, eta, "descent_path")
+            elif dynamics == "descent":
+                made = _iterate_in_intervals(at, eta)
+            else:
+                made = in_intervals(refusal(method, dynamics, _NOT_IN_INTERVALS))
+            if made.holds:
+                return made.after(tried)
+            tried.append(made)
+        return tried[-1].after(tried[:-1])
+
+
+def _iterate_in_intervals(at: Evaluation, step: float) -> Certificate:
+    """Theorem 3 in intervals from the iterate at which it is found with margins, if one is."""
+    found = certify_descent_trajectory(at, bounds_at(at), step)
+    if found.holds:
+        return iterate_in_intervals(at, step, int(found.since))
+    reason = f"the search in float64 found no iterate to check in intervals: {found.reason}"
+    return replace(found, reason=reason)
 
 
 def without_ties(net: MLP, x: np.ndarray, y: np.ndarray, dynamics: Dynamics):
@@ -297,7 +314,7 @@ def without_ties(net: MLP, x: np.ndarray, y: np.ndarray, dynamics: Dynamics):
     return x[first], y[first], roots
 
 
-def _singular(net: MLP, at: Evaluation, spectrum: Spectrum, dynamics: Dynamics) -> Certificate:
+def _singular(net: MLP, at: Evaluation, positive: Hypothesis, dynamics: Dynamics) -> Certificate:
     """The refusal where Θ_0 is not certified positive, with the likeliest culprits."""
     x, rows = at.problem.x, at.problem.rows
     rank = sum(
@@ -317,4 +334,4 @@ def _singular(net: MLP, at: Evaluation, spectrum: Spectrum, dynamics: Dynamics) 
     reason = "Θ_0 is not certified positive on these points"
     remedy = "a wider network, biases, or fewer near-equal points may do"
     text = "; ".join([reason, *causes, remedy])
-    return refusal("none", dynamics, text, spectrum.positive)
+    return refusal("none", dynamics, text, positive)

@@ -15,7 +15,7 @@ The trajectory form runs gradient descent in float64 until the theorem holds at 
 every point within the distance ε at which exact descent from θ_0 can be from it
 (:mod:`widthwise.certify.posterior.rounding`): α - Lε in place of α, |r| + (β + Lε)ε in place of
 |r|. Where no such ε is known, ε = 0 and what is proven is that exact descent started at the iterate
-converges.
+converges: ``from_start`` is then false.
 """
 
 from collections.abc import Iterator
@@ -86,7 +86,7 @@ def contraction(start: Start, step: float) -> Contraction:
     length = size / alpha * SAFE
     while True:
         ball, L, beta = _ball(start, step, length)
-        c = 1 - step * beta**2 * SAFE / 2
+        c = 1 - step * beta * beta * SAFE / 2
         disc = (c * alpha) ** 2 - 2 * L * size * SAFE if c > 0 else -1.0
         if not (disc > 0 and np.isfinite(ball)):
             return Contraction(np.inf, L, beta, c, 0.0)
@@ -105,7 +105,7 @@ def _ball(start: Start, step: float, length: float) -> tuple[float, float, float
     for _ in range(50):
         L = start.lipschitz(ball)
         beta = (start.beta + L * ball) * SAFE
-        if step * beta**2 >= 2:
+        if step * beta * beta >= 2:  # beta**2 would raise where it overflows
             break
         needed = (length + step * beta * start.size) * SAFE
         if needed <= ball:
@@ -138,7 +138,7 @@ def certify_descent(
     c, L = made.damping, made.lipschitz
     hypotheses = (
         spectrum.positive,
-        Hypothesis("η β̄² below 2", step * made.beta**2, "<", 2.0),
+        Hypothesis("η β̄² below 2", step * made.beta * made.beta, "<", 2.0),
         Hypothesis("2 L |r_0| below (cα)²", 2 * L * size, "<", (max(c, 0.0) * alpha) ** 2),
         Hypothesis("η β̄ |r_0| below 2√disc/L", step * made.beta * size, "<", 2 * made.root / L),
     )
@@ -221,7 +221,8 @@ def _from_iterate(
     at = bounds.at
     here, there = Spectrum.of(start), Spectrum.of(at)
     moved = float(np.abs(np.linalg.eigvalsh(at.kernel - start.kernel)).max())
-    if np.isfinite(width):
+    from_start = bool(np.isfinite(width))
+    if from_start:
         reason = (
             f"exact gradient descent stays within {width:.2g} of the float64 iterates until number "
             f"{k} and converges to zero loss"
@@ -242,6 +243,7 @@ def _from_iterate(
         tail.hypotheses,
         rate=tail.rate,
         since=float(k),
+        from_start=from_start,
         movement=max(reached, start.distance(at) + tail.movement) + width,
         ntk_change=(moved + here.margin + there.margin + tail.ntk_change) * SAFE,
         ntk_since=float(k),

@@ -24,6 +24,8 @@ from widthwise.certify.evaluation import SAFE, UNIT, Evaluation
 from widthwise.certify.posterior.curve import gradient_error
 from widthwise.certify.posterior.spectrum import Spectrum
 
+_HUGE = 1e100  # of constants with which nothing is bounded, and whose squares may overflow
+
 
 def widened(width: float, stretch: Sequence[Evaluation], bounds: Bounds, step: float) -> float:
     """ε at the end of a stretch of computed iterates, from ε at its start; infinite if unbounded.
@@ -50,6 +52,8 @@ def widened(width: float, stretch: Sequence[Evaluation], bounds: Bounds, step: f
     for _ in range(60):
         L = bounds.jacobian(radius + reach)
         beta = (s.beta + L * radius) * SAFE
+        if not all(value < _HUGE for value in (reach, L, beta)):
+            return np.inf
         mu = h = L * R
         if extremes is not None and isinstance(bounds, ShallowBounds):
             change = L * turn + bounds.hessian(radius + reach) * R * (radius + reach)

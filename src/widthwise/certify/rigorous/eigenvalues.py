@@ -23,20 +23,24 @@ UNIT = 2.0**-53
 _TINY = 1e-290  # far above what underflow can add
 _LARGE = 120  # rows from which float64 factorizations are tried first
 _HALVINGS = 30
+_TRIALS = 200  # of ever larger shifts, until no bound is given
 _ACCURATE = 1e-6  # bisect where rounding is above this part of λ_min
 
 
 def smallest_eigenvalue(matrix: Float[np.ndarray, "rows rows"]) -> float:
-    """A verified lower bound of λ_min."""
-    unit = (len(matrix) + 4) * UNIT * float(np.abs(matrix).sum(1).max())
+    """A verified lower bound of λ_min; minus infinity where none is found."""
+    step = (len(matrix) + 4) * UNIT * float(np.abs(matrix).sum(1).max()) + _TINY
     computed = float(np.linalg.eigvalsh(matrix)[0])
     if len(matrix) > _LARGE:
         quick = -largest_eigenvalue(-matrix)
         if quick > 0 and computed - quick < 1e-3 * computed:
             return quick
-    step = unit
-    while not positive_definite(matrix, computed - step):
+    for _ in range(_TRIALS):
+        if positive_definite(matrix, computed - step):
+            break
         step *= 8
+    else:
+        return -np.inf
     low, high = computed - step, computed + step
     if step < _ACCURATE * computed:
         return low
@@ -47,12 +51,12 @@ def smallest_eigenvalue(matrix: Float[np.ndarray, "rows rows"]) -> float:
 
 
 def largest_eigenvalue(matrix: Float[np.ndarray, "rows rows"]) -> float:
-    """A verified upper bound of λ_max."""
+    """A verified upper bound of λ_max; infinite where none is found."""
     count, iv = len(matrix), context()
     size = float(np.abs(matrix).sum(1).max())
     step = (count + 4) * UNIT * size + _TINY
     shift = float(np.linalg.eigvalsh(matrix)[-1]) + step
-    while True:
+    for _ in range(_TRIALS):
         shifted = -matrix
         shifted[np.diag_indices(count)] += shift
         try:
@@ -61,6 +65,8 @@ def largest_eigenvalue(matrix: Float[np.ndarray, "rows rows"]) -> float:
         except np.linalg.LinAlgError:
             step *= 2
             shift += step
+    else:
+        return np.inf
     gamma = exact((count + 1) * UNIT) / (1 - exact((count + 1) * UNIT))
     trace = sum((exact(value) for value in np.diag(shifted)), iv.mpf(0))
     rounded = exact(UNIT) * exact(float(np.abs(np.diag(shifted)).max()))

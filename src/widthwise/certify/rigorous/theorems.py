@@ -38,10 +38,15 @@ ASSUMPTION = (
 )
 
 
+def in_intervals(made: Certificate) -> Certificate:
+    """The same certificate, as one whose hypotheses were checked in intervals."""
+    return replace(made, assumption=ASSUMPTION)
+
+
 def path_in_intervals(network: Verified) -> Certificate:
     """Theorem 1 from these parameters."""
     alpha, beta, size = network.alpha, network.beta, network.residual
-    positive = _positive(network)
+    positive = positivity(network)
     if not positive.holds:
         return _refused("path", "flow", positive)
     found = shortest_path(lower(alpha), upper(size), network.lipschitz_above)
@@ -80,16 +85,14 @@ def path_in_intervals(network: Verified) -> Certificate:
 def descent_in_intervals(network: Verified, step: float, method: str) -> Certificate:
     """Theorem 3 from these parameters."""
     alpha, beta, size = network.alpha, network.beta, network.residual
-    positive = _positive(network)
+    positive = positivity(network)
     if not positive.holds:
         return _refused(method, "descent", positive, step=step)
     found = _candidate(network, step)
     if found is None:
         remedy = "a wider network, smaller labels or another step may do"
         reason = f"no path length satisfies Theorem 3 at step {step:.4g}; {remedy}"
-        return replace(
-            refusal(method, "descent", reason, positive, step=step), assumption=ASSUMPTION
-        )
+        return in_intervals(refusal(method, "descent", reason, positive, step=step))
     S, ball = (exact(value) for value in found)
     L, eta = network.lipschitz(ball), exact(step)
     bound = beta + L * ball
@@ -150,6 +153,7 @@ def iterate_in_intervals(start: Evaluation, step: float, count: int) -> Certific
         made,
         reason=f"exact gradient descent from the float64 iterate {count} converges to zero loss",
         since=float(count),
+        from_start=count == 0,
         movement=upper(exact(start.distance(at)) + exact(made.movement)),
         ntk_change=upper(apart),
         ntk_since=float(count),
@@ -157,7 +161,8 @@ def iterate_in_intervals(start: Evaluation, step: float, count: int) -> Certific
     )
 
 
-def _positive(network: Verified) -> Hypothesis:
+def positivity(network: Verified) -> Hypothesis:
+    """That the kernel is certified positive."""
     smallest, radius = network.smallest, network.kernel_radius
     return Hypothesis(
         "verified λ_min(Θ_0) above its error", lower(smallest + radius.b), ">", upper(radius)
@@ -207,5 +212,4 @@ def _refused(
         f"in interval arithmetic the hypothesis '{failing}' is not certain; a wider network, "
         "smaller labels or another method may do"
     )
-    made = refusal(method, dynamics, reason, *hypotheses, step=step)
-    return replace(made, assumption=ASSUMPTION)
+    return in_intervals(refusal(method, dynamics, reason, *hypotheses, step=step))

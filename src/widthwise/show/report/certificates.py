@@ -49,7 +49,7 @@ def _cells(made: Certificate) -> str:
     if not made.holds:
         return "<td>not found</td>" + "<td>–</td>" * (len(_HEADS) - 2)
     texts = (
-        "holds",
+        "holds" if made.from_start else "holds for the computed step",
         _number(made.step),
         thousands(int(made.since)),
         "–" if made.rate is None else f"{number(100 * made.rate, 2)} %",
@@ -91,11 +91,13 @@ def _absent(found: tuple[CertificateAtWidth, ...]) -> str:
 
 
 _INTRODUCTION = """<p>Simulations show what happened. A certificate shows what must happen: for one
-network at its random start it checks, number by number, the hypotheses of a theorem which says that
+network drawn at random it checks, number by number, the hypotheses of a theorem which says that
 gradient descent reaches zero loss on the training points. The theorem bounds how fast the residual
 falls from some step on, and how far the network can be from its start at the end.</p>"""
 
-_OUTRO = """<p>The steps before "From step" are those of the computation itself: what is proven is
-that exact gradient descent from the computed network at that step converges. The command
+_OUTRO = """<p>"Holds" is about exact gradient descent from the random start: how far rounding can
+have taken the computed steps before "From step" from it is bounded, and part of the proof. "Holds
+for the computed step" is about exact descent from the network as it was computed at that step;
+rounding may have taken it away from exact descent from the start. The command
 <code>widthwise certify</code> prints the theorem with all hypotheses, and certifies gradient flow
 and other widths.</p>"""

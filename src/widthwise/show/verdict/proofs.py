@@ -7,20 +7,31 @@ from widthwise.show.verdict.wording import integer, listed
 def proofs(comparison: Comparison) -> tuple[str, ...]:
     """What was proven about one network per width; empty if no proof was tried."""
     found = comparison.certificates
-    held = [at.width for at in found if at.certificate.holds]
+    held = [at.width for at in found if at.certificate.holds and at.certificate.from_start]
+    later = [at.width for at in found if at.certificate.holds and not at.certificate.from_start]
     missing = [at.width for at in found if not at.certificate.holds]
     said = []
     if held:
-        each = "one network of width" if len(held) == 1 else "one network each of width"
         said.append(
-            f"Proven, not only observed: for {each} {listed([integer(n) for n in held])}, drawn at"
-            " random, gradient descent brings the loss on the training points to zero. The proof"
-            " is about these very networks, and its hypotheses were checked with bounds of the"
-            " rounding errors."
+            f"Proven, not only observed: for {_networks(held)}, drawn at random, gradient descent"
+            " brings the loss on the training points to zero. The proof is about these very"
+            " networks, and its hypotheses were checked with bounds of the rounding errors."
         )
-    if missing and held:
+    if later:
+        said.append(
+            f"For {_networks(later)}, drawn at random, the proof starts later: gradient descent"
+            " from the parameters that were computed after some steps brings the loss on the"
+            " training points to zero. The rounding errors of these steps may have taken them away"
+            " from exact descent."
+        )
+    if missing and (held or later):
         said.append(
             f"For the network of width {listed([integer(n) for n in missing])} no such proof was"
             " found; that does not say that its training fails."
         )
     return tuple(said)
+
+
+def _networks(widths: list[int]) -> str:
+    each = "one network of width" if len(widths) == 1 else "one network each of width"
+    return f"{each} {listed([integer(n) for n in widths])}"
