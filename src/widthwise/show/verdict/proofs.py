@@ -19,10 +19,9 @@ def proofs(comparison: Comparison) -> tuple[str, ...]:
         )
     if later:
         said.append(
-            f"For {_networks(later)}, drawn at random, the proof starts later: gradient descent"
-            " from the parameters that were computed after some steps brings the loss on the"
-            " training points to zero. The rounding errors of these steps may have taken them away"
-            " from exact descent."
+            f"Proven, not only observed: for {_networks(later)}, drawn at random, gradient descent"
+            " brings the loss on the training points to zero from the parameters on that its first"
+            " steps were computed to reach. The rounding of those steps is not part of the proof."
         )
     if missing and (held or later):
         said.append(
