@@ -363,7 +363,7 @@ def test_page_tells_a_proof_from_a_computed_step_from_one_from_the_start(study):
     assert page.count("<td>holds for the computed step</td>") == 2
     assert page.count("<td>holds</td>") == len(study.widths) - 2
     words = verdict.findings(changed)
-    assert any("of width 32 and 64, drawn at random, the proof starts later" in w for w in words)
+    assert any("of width 32 and 64, drawn at random, gradient descent brings" in w for w in words)
     assert any(
         "one network each of width 128, 256 and 512, drawn at random, grad" in w for w in words
     )
