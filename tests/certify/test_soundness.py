@@ -169,7 +169,7 @@ def test_trajectory(kind, n, m):
 
 
 @pytest.mark.parametrize("kind", ["tanh", "sin", "softplus"])
-@pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.parametrize("depth", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_descent_trajectory_against_extended_precision(kind, depth):
     """From the start, or from the computed iterate, whichever the certificate is about."""
     held = 0
