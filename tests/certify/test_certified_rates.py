@@ -52,8 +52,8 @@ def slope(values):
 def test_certified_distances_fall_like_their_power_of_the_width(net, power):
     """Within three errors of its power; for symmetric laws n^{-1/2} is excluded, too.
 
-    For skewed laws 1/n is not: ten seeds leave an error of 0.15 to 0.2 in a power measured between
-    -1/2 and -1, so that case only says that the fall is compatible with n^{-1/2}.
+    For skewed laws 1/n is not: ten seeds give -0.74 ± 0.11 and -0.88 ± 0.16, so that case only says
+    that the fall is compatible with n^{-1/2}.
     """
     found = certified(net)
     for quantity in (0, 1):
