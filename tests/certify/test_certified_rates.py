@@ -50,8 +50,15 @@ def slope(values):
     ids=["symmetric", "skewed"],
 )
 def test_certified_distances_fall_like_their_power_of_the_width(net, power):
+    """Within three errors of its power; for symmetric laws n^{-1/2} is excluded, too.
+
+    For skewed laws 1/n is not: ten seeds give -0.74 ± 0.11 and -0.88 ± 0.16, so that case only says
+    that the fall is compatible with n^{-1/2}.
+    """
     found = certified(net)
     for quantity in (0, 1):
         fitted, error = slope(found[:, :, quantity])
         assert error < 0.2
         assert abs(fitted - power) < 3 * error
+        if power == -1.0:
+            assert fitted + 3 * error < -0.5

@@ -91,9 +91,12 @@ def test_two_hidden_layers_by_path_and_linear_reference():
     assert "not available" in tube.reason
 
 
-def test_trajectory_of_a_narrow_network():
-    x, y = sphere(3, 3)
-    parameters = reference_parameters(24, 3)
+@pytest.mark.parametrize(
+    ("m", "n"), [(2, 64), pytest.param(3, 24, marks=pytest.mark.slow)], ids=["2 points", "3 points"]
+)
+def test_trajectory_of_a_narrow_network(m, n):
+    x, y = sphere(m, 3)
+    parameters = reference_parameters(n, 3)
     made = certify(ERF, parameters, x, y)
     assert made.holds
     assert made.method == "trajectory"

@@ -30,12 +30,24 @@ _HUGE = 1e100  # of constants with which nothing is bounded, and whose squares m
 def widened(width: float, stretch: Sequence[Evaluation], bounds: Bounds, step: float) -> float:
     """ε at the end of a stretch of computed iterates, from ε at its start; infinite if unbounded.
 
+    A stretch that is too long for constants of its first iterate is halved.
+
     Args:
         width: ε at the first of them.
         stretch: the iterates, two at least.
         bounds: constants at the first of them.
         step: η.
     """
+    whole = _carried(width, stretch, bounds, step)
+    if np.isfinite(whole) or not np.isfinite(width) or len(stretch) == 2:
+        return whole
+    middle = len(stretch) // 2
+    half = widened(width, stretch[: middle + 1], bounds, step)
+    return widened(half, stretch[middle:], bounds.moved(stretch[middle]), step)
+
+
+def _carried(width: float, stretch: Sequence[Evaluation], bounds: Bounds, step: float) -> float:
+    """ε at the end of a stretch by the constants of its first iterate."""
     if not np.isfinite(width):
         return np.inf
     first, last = stretch[0], stretch[-1]

@@ -9,10 +9,12 @@ so that the distance ε ≥ |θ_t - p(t)| of gradient flow from the curve obeys
 
     ε' ≤ (μ + L²ε²/16) ε + |d|,   μ ≥ max_k -λ_min of the blocks of Σ r_i H_i near the curve.
 
-The curve is cut into panels. In the middle of each the eigenvalues of the blocks are computed, and
-carried to the rest by |Σ (r*_i - r_i) H_i| ≤ L|r* - r| and by the Lipschitz constant L3 of the
-Hessian. The kernel need not be positive on the way. As soon as Theorem 1 holds for every point of
-the tube, with a = σ_min(J(p)) - Lε and |r| ≤ |r(p)| + (β + Lε)ε, the tail converges to zero loss.
+The curve is cut into panels, each of many arcs (up to 128). There is one eigenvalue decomposition
+of the blocks per panel, in its middle, and the arcs far outnumber the panels. The eigenvalues are
+carried to the rest of the panel by |Σ (r*_i - r_i) H_i| ≤ L|r* - r| and by the Lipschitz constant
+L3 of the Hessian. The kernel need not be positive on the way. As soon as Theorem 1 holds for every
+point of the tube, with a = σ_min(J(p)) - Lε and |r| ≤ |r(p)| + (β + Lε)ε, the tail converges to
+zero loss.
 
 The defect is of second order in the length of the arcs of which a panel consists, and ε only has to
 stay below σ_min/L. Coarse arcs are tried first.
