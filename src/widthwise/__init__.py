@@ -4,8 +4,9 @@ Read the names in this order: choose a network (``MLP``, ``laws``, ``activations
 infinite width (``limit_kernels``, ``linear_flow``), its corrections at initialization
 (``output_cumulants``, ``edgeworth``, ``required_width``, ``kernel_corrections``), the laws known
 exactly there (``exact_law``), real networks (``simulate``, ``empirical_ntk``), and training at
-finite width (``training_law`` for all networks, ``predict`` for one; ``certify`` proves that a
-network's training converges).
+finite width (``training_law`` for all networks, ``predict`` for one, ``controlled_ensemble`` of
+really trained ones; ``certify`` proves that a network's training converges), and how far the law is
+from its limit (``distances``, ``exact_distance``, ``predicted_distance``, ``fit_rate``).
 """
 
 from widthwise.model import activations as activations
