@@ -147,8 +147,10 @@ def test_moments_from_cumulants_by_the_definition():
         )
 
 
-@pytest.mark.parametrize("angle", [1e-3, 1e-4, 1e-6, 1e-8])
-@pytest.mark.parametrize("activation", ["tanh", "gelu", "relu"])
+@pytest.mark.parametrize("angle", [pytest.param(1e-3, marks=pytest.mark.slow), 1e-4, 1e-6, 1e-8])
+@pytest.mark.parametrize(
+    "activation", ["tanh", pytest.param("gelu", marks=pytest.mark.slow), "relu"]
+)
 def test_near_parallel_inputs(activation, angle):
     """The cumulants are smooth in the angle; what cannot be told apart has a large error."""
     x = [[1.0, 0.0], [np.cos(angle), np.sin(angle)], [np.cos(0.03), np.sin(0.03)]]

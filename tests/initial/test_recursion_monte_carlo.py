@@ -164,7 +164,6 @@ QUICK = {
     Setting("tanh", "uniform", 2),
     Setting("relu", "gaussian", 3),
     Setting("gelu", "truncated_gaussian", 2),
-    Setting("erf", "exponential", 2),
 }
 
 

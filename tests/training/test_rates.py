@@ -161,6 +161,7 @@ def predicted(net, times):
     return constants(net, flow, np.concatenate([TWO, X_TEST]), times, KEY)
 
 
+@pytest.mark.slow
 def test_constants_of_symmetric_laws_against_tensors_of_wide_networks():
     """n² E ‖O₃ P + O₄ W‖² and that of the outputs, over networks that are drawn, not trained."""
     net = ww.MLP(1, "softplus", (1.5, 0.9), (0.5, 0.3), weight_law=("gaussian", "uniform"))

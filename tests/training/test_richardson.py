@@ -65,6 +65,7 @@ def test_what_cannot_be_fitted_is_refused():
         richardson([])
 
 
+@pytest.mark.slow
 def test_the_shift_of_trained_tanh_networks():
     """Small: the 1/n coefficients of mean and variance, one train and one test point."""
     net = ww.MLP(1, "tanh", (1.5, 1.0), (0.5, 0.0))
