@@ -77,7 +77,7 @@ def test_several_classes_depth_two_and_descent():
     assert np.isfinite(result.deviation).all()
 
 
-@pytest.mark.parametrize("law", ["uniform", "exponential"])
+@pytest.mark.parametrize("law", [pytest.param("uniform", marks=pytest.mark.slow), "exponential"])
 def test_other_laws_everywhere(law):
     comparison = study(network={"weight_law": ["uniform", law], "bias_law": [law, "gaussian"]})
     result = comparison.widths[1]

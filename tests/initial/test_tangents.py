@@ -199,7 +199,10 @@ QUICK = {
 }
 
 
-@pytest.mark.parametrize("setting", QUICK)
+@pytest.mark.parametrize(
+    "setting",
+    [s if "tanh" in s else pytest.param(s, marks=pytest.mark.slow) for s in QUICK],
+)
 def test_two_inputs_and_two_outputs_against_simulation(setting):
     net, width = QUICK[setting]
     compare(net, X2, width, order=4, members=4000)

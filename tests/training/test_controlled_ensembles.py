@@ -91,7 +91,15 @@ def test_drawn_networks_are_the_simulated_ones():
 KINKED = ww.MLP(1, "relu", (1.2, 1.0), (0.5, 0.3), ("gaussian", GAMMA))
 
 
-@pytest.mark.parametrize("net", [TANH, SOFTPLUS, KINKED], ids=["even", "skewed", "kinked"])
+@pytest.mark.parametrize(
+    "net",
+    [
+        TANH,
+        pytest.param(SOFTPLUS, marks=pytest.mark.slow),
+        pytest.param(KINKED, marks=pytest.mark.slow),
+    ],
+    ids=["even", "skewed", "kinked"],
+)
 def test_neurons_and_untrained_networks_expect_the_same(net):
     """Two programs: cumulants of one neuron, and sample moments of networks of width 12."""
     p, key = _problem(net, X, Y, X_TEST, TIMES), jax.random.key(5)
