@@ -14,7 +14,6 @@ is part of h; the fit biases an estimate of M members by a part of order M^{−1
 """
 
 from collections.abc import Sequence
-from numbers import Integral
 from typing import Any, NamedTuple
 
 import jax
@@ -149,7 +148,7 @@ def controlled_ensembles(
     each = [checks.width(n, "widths") for n in widths]
     if not each or len(set(each)) < len(each):
         raise ValueError(f"widths must be one or more different widths, got {widths!r}")
-    counts = [members] * len(each) if isinstance(members, Integral) else list(members)
+    counts = list(members) if isinstance(members, Sequence) else [members] * len(each)
     if len(counts) != len(each):
         raise ValueError(
             f"members must be one number or one per width ({len(each)}), got {members!r}"
