@@ -17,6 +17,7 @@ X, Y, X_TEST = np.array([[-1.0], [0.4]]), np.array([1.0, -0.7]), np.array([[1.5]
 TIMES = [0.5, 2.0]
 WIDTHS = (64, 128, 256, 512)
 MEMBERS = {1: (16_000, 16_000, 16_000, 12_000), 2: (4_000, 3_000, 1_500, 750)}
+_MORE = 2  # times as many deep networks of skewed laws, where three powers are told apart
 SKEWED = ww.laws.Gamma(4.0)
 TWO = ww.laws.Discrete([2.0, -0.5], [0.2, 0.8])  # n² gamma variates would take longer than training
 
@@ -69,7 +70,7 @@ def measured(name, seed=0) -> tuple[TrainingLaw, dict[int, ControlledEnsemble]]:
         Y,
         X_TEST,
         TIMES,
-        MEMBERS[name[2]],
+        [count * (_MORE if name[1:] == ("skewed", 2) else 1) for count in MEMBERS[name[2]]],
         jax.random.key(seed),
         precision="float32",
     )
