@@ -11,7 +11,7 @@ import pytest
 
 import widthwise as ww
 from widthwise.algebra.arctangent import arctan2
-from widthwise.limit import grid, hermite_series
+from widthwise.limit import grid, hermite_series, mehler
 
 X = np.random.default_rng(7).standard_normal((6, 3))
 
@@ -63,6 +63,23 @@ def test_coefficients_interpolated_over_many_points_equal_those_of_each():
     assert np.abs(many.value[:, ::10] - few.value).max() < 1e-14
     assert np.abs(many.slope[:, ::10] - few.slope).max() < 1e-14
     assert squares.value[::10] == pytest.approx(np.asarray(squares_few.value), abs=1e-14)
+
+
+def test_a_cut_series_is_as_accurate_as_it_says_and_refuses_what_it_cannot_do():
+    activation, variance = ww.activations.get("tanh"), jnp.array([1.1, 2.0, 3.0])
+    whole, _ = hermite_series.tabulate(activation, 256, variance)
+    short = hermite_series.cut(activation, whole, 64)
+    assert short is not None
+    assert short.value.shape == (32, 3)
+    assert hermite_series.cut(activation, whole, 1024) is None
+    rho = jnp.array([[0.5, 0.9, 0.97], [0.99, -0.999, 1.0], [0.1, -0.7, 0.0]])
+    full = mehler.pair_sums("odd", whole, whole, rho, 0.0)
+    some = mehler.pair_sums("odd", short, short, rho, 0.0)
+    scale = jnp.sqrt(jnp.sum(whole.value**2, 0))
+    gap = jnp.abs(some.value - full.value) / (scale[:, None] * scale)
+    assert (gap <= some.error + full.error + 1e-15).all()
+    assert gap.max() > 1e-9  # both kinds of pairs are here
+    assert some.error.min() < 1e-13
 
 
 def test_many_blocks_of_a_series_equal_quadrature_of_a_few_pairs():

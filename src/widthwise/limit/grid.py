@@ -18,6 +18,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from widthwise.algebra.gaussian import TOLERANCE
 from widthwise.limit import closed_tiles, diagonal, pairs, tiles
+from widthwise.limit import hermite_series as hermite
 from widthwise.limit.closed_forms import closed_form
 from widthwise.limit.hermite_series import ORDERS, Series
 from widthwise.limit.layer import has_gaussian_bias
@@ -61,7 +62,7 @@ class Grid:
         rows: the rows.
         columns: the columns, the same object where they are the same points.
         points: what the recursion needs of all of them but Hermite series.
-        series: the Hermite series with the fewest orders, where they are known.
+        series: the Hermite series of the coarsest rule that suffices, where they are known.
         orders: numbers of Hermite orders to try, in turn; (0,) for a closed form.
         tolerance: error allowed in each layer.
         size: points per side of a block.
@@ -113,9 +114,10 @@ class Grid:
     def _tables(self, orders: int) -> tuple[Points, Points] | None:
         every = self.points
         if orders:
-            series = self.series if orders == self.orders[0] else None
+            activation = self.net.activation
+            series = None if self.series is None else hermite.cut(activation, self.series, orders)
             if series is None:
-                series = diagonal.coefficients(self.net.activation, every.variance, orders)
+                series = diagonal.coefficients(activation, every.variance, orders)
             if series is None:
                 return None
             every = every._replace(series=series)
@@ -166,12 +168,19 @@ def prepare(
         sides[-1],
         diagonal.points(every, identity, chain),
         chain.series,
-        tuple(n for n in ORDERS if n >= least) if least else (0,),
+        _orders(least, chain.series),
         tolerance,
         size,
         np.dtype(dtype),
         devices,
     )
+
+
+def _orders(least: int, series: Series | None) -> tuple[int, ...]:
+    """Orders to try: few terms of a fine rule do for most pairs, and make for small tables."""
+    if not least:
+        return (0,)
+    return tuple(n for n in ORDERS if n >= least or series is not None)
 
 
 def _filled(x: np.ndarray, size: int) -> np.ndarray:

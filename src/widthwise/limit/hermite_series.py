@@ -220,6 +220,26 @@ def _series(made: _Functions) -> tuple[Series, Squares]:
     return Series(value, slope, extra, extra_slope, *tails, error), Squares(square, slope_square)
 
 
+def cut(activation: Activation, series: Series, orders: int) -> Series | None:
+    """The first so many orders of a series with their tails (2); ``None`` if it has fewer.
+
+    Args:
+        activation: φ.
+        series: of points, or stacked over layers (layers, terms, points).
+        orders: how many Hermite orders to keep, one of :data:`ORDERS`.
+    """
+    terms = orders if symmetry(activation) == "none" else orders // 2
+    if series.value.shape[-2] < terms:
+        return None
+    terms, tails = (..., slice(terms), slice(None)), (..., slice(terms // CHUNK + 1), slice(None))
+    return series._replace(
+        value=series.value[terms],
+        slope=series.slope[terms],
+        value_tail=series.value_tail[tails],
+        slope_tail=series.slope_tail[tails],
+    )
+
+
 @partial(jax.jit, static_argnums=0)
 def curvature(activation: Activation, series: Series, variance: jax.Array) -> jax.Array:
     """E φ''² = Σ_k k f_k²/a, f_k the coefficients of φ'; 0 at a = 0 (points,)."""
