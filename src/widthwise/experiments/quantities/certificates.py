@@ -22,7 +22,11 @@ from widthwise.experiments.quantities.quantity import (
     Result,
 )
 from widthwise.experiments.quantities.setting import Setting
-from widthwise.experiments.quantities.trained import trained, work_of_training
+from widthwise.experiments.quantities.trained import (
+    memory_of_training,
+    trained,
+    work_of_training,
+)
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,10 @@ class _Certificates:
     def work(self, setting: Setting, members: int) -> float:
         """That of training."""
         return work_of_training(setting, members)
+
+    def memory(self, setting: Setting, members: int) -> float:
+        """That of training."""
+        return memory_of_training(setting, members)
 
 
 def _number(value: float | None) -> float:

@@ -63,7 +63,7 @@ def compute(payload: str) -> Arrays:
     quantity = QUANTITIES[asked.quantity]
     place = setting(asked)
     size = place.point.compute.block
-    members = Members(asked.block * size, size, asked.memory)
+    members = Members(asked.block * size, size)
     try:
         return quantity.compute(place, members)
     except ValueError as error:

@@ -29,7 +29,11 @@ from widthwise.experiments.quantities.quantity import (
     followed_of,
 )
 from widthwise.experiments.quantities.setting import Setting
-from widthwise.experiments.quantities.trained import trained, work_of_training
+from widthwise.experiments.quantities.trained import (
+    memory_of_training,
+    trained,
+    work_of_training,
+)
 from widthwise.finite.estimators import Curve, wasserstein
 
 EDGES = np.linspace(-8.0, 8.0, 801)
@@ -85,6 +89,10 @@ class _Distances:
     def work(self, setting: Setting, members: int) -> float:
         """That of training."""
         return work_of_training(setting, members)
+
+    def memory(self, setting: Setting, members: int) -> float:
+        """That of training."""
+        return memory_of_training(setting, members)
 
 
 def counted(u: np.ndarray, first: int) -> np.ndarray:

@@ -15,6 +15,7 @@ from widthwise.experiments.quantities.quantity import (
     Members,
     Result,
     followed_of,
+    memory_of_kernels,
 )
 from widthwise.experiments.quantities.setting import Setting
 from widthwise.initial.cumulants import output_cumulants
@@ -74,6 +75,10 @@ class _EdgeworthLaw:
         """Points, and a cost that grows with depth and order."""
         order = setting.point.compute.order
         return len(setting.followed) * (1.0 + (setting.net.depth - 1) * 4.0**order)
+
+    def memory(self, setting: Setting, members: int) -> float:
+        """That of kernels."""
+        return memory_of_kernels(setting)
 
 
 QUANTITY = _EdgeworthLaw()

@@ -3,7 +3,10 @@ r"""Networks sampled at initialization: joint cumulants of followed outputs, str
 Of every network the outputs at the followed points are added to power sums, from which all joint
 cumulants follow. The marginal ones of a network's first output are also estimated through its last
 hidden layer: given it, the output is a sum of independent terms with the cumulants
-Y_r = σ_w^r κ_r(W) n^{1−r/2} M_r, so that κ₂ = E Y₂ (+ σ_b²) and κ₄ = E Y₄ + 3 Var Y₂ (+ σ_b⁴ κ₄(b)),
+Y_r = σ_w^r κ_r(W) n^{1−r/2} M_r, so that
+
+    κ₂ = E Y₂ (+ σ_b²),      κ₄ = E Y₄ + 3 Var Y₂ (+ σ_b⁴ κ₄(b)),
+
 whose noise is as small as the signal (:mod:`widthwise.finite.estimators.conditional`).
 """
 
@@ -68,7 +71,7 @@ class _InitialEnsemble:
         m = len(setting.followed)
         cumulants = np.arange(1, outputs.order + 1)
         marginal = [[outputs.cumulant((p,) * r) for p in range(m)] for r in cumulants]
-        made = {"members": ((), outputs.count), "width_used": ((), setting.width)}
+        made = {"members": ((), outputs.count)}
         for i, name in enumerate(("cumulant_measured", "cumulant_measured_error")):
             values = np.array([[estimate[i] for estimate in row] for row in marginal])
             made[name] = (("cumulant", "point", "output"), values)
@@ -94,6 +97,11 @@ class _InitialEnsemble:
     def work(self, setting: Setting, members: int) -> float:
         """Parameters drawn."""
         return members * parameters(setting)
+
+    def memory(self, setting: Setting, members: int) -> float:
+        """Bytes of the parameters drawn at once, and of a few copies of the outputs."""
+        outputs = len(setting.followed) * setting.net.outputs
+        return 2e8 + 8.0 * (4 * max(_NUMBERS, parameters(setting)) + 20 * members * outputs)
 
 
 def _joint(m: int, order: int) -> list[tuple[int, ...]]:

@@ -11,6 +11,7 @@ from widthwise.experiments.quantities.quantity import (
     Arrays,
     Members,
     Result,
+    memory_of_kernels,
     points_of,
 )
 from widthwise.experiments.quantities.setting import Setting
@@ -50,6 +51,10 @@ class _LimitKernels:
     def work(self, setting: Setting, members: int) -> float:
         """Pairs of points times layers."""
         return float(len(setting.x) ** 2 * setting.net.depth)
+
+    def memory(self, setting: Setting, members: int) -> float:
+        """That of kernels."""
+        return memory_of_kernels(setting)
 
 
 QUANTITY = _LimitKernels()

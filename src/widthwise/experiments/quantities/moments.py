@@ -35,14 +35,13 @@ def sums(
 
 def merged(name: str, blocks: Sequence[Arrays]) -> PowerSums:
     """The power sums of all blocks, added in their order."""
-    first, *rest = (
-        PowerSums.from_arrays({k: block[f"{name}.{k}"] for k in _PARTS}) for block in blocks
-    )
-    counts, total = first.counts.copy(), first.sums.copy()
-    for other in rest:
-        counts += other.counts
-        total += other.sums
-    return PowerSums(first.order, first.pivot, counts, total)
+    total: PowerSums | None = None
+    for block in blocks:
+        part = PowerSums.from_arrays({k: block[f"{name}.{k}"] for k in _PARTS})
+        total = part if total is None else total.merge(part)
+    if total is None:
+        raise ValueError("no block to merge; compute one first")
+    return total
 
 
 _PARTS = ("order", "pivot", "counts", "sums")

@@ -20,7 +20,11 @@ from widthwise.experiments.quantities.quantity import (
     Result,
 )
 from widthwise.experiments.quantities.setting import Setting
-from widthwise.experiments.quantities.trained import trained, work_of_training
+from widthwise.experiments.quantities.trained import (
+    memory_of_training,
+    trained,
+    work_of_training,
+)
 
 _KINDS = ("ntk_limit_distance", "ntk_change")
 
@@ -57,6 +61,10 @@ class _NTKEnsemble:
     def work(self, setting: Setting, members: int) -> float:
         """That of training, and kernels of the recorded times."""
         return work_of_training(setting, members)
+
+    def memory(self, setting: Setting, members: int) -> float:
+        """That of training."""
+        return memory_of_training(setting, members)
 
 
 QUANTITY = _NTKEnsemble()

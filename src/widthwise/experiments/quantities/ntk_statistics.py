@@ -14,6 +14,7 @@ from widthwise.experiments.quantities.quantity import (
     Members,
     Result,
     followed_of,
+    memory_of_kernels,
 )
 from widthwise.experiments.quantities.setting import Setting
 from widthwise.initial.tangents import ntk_statistics
@@ -57,6 +58,10 @@ class _NTKStatistics:
         """Points, and a cost that grows with depth and order."""
         order = setting.point.compute.order
         return len(setting.followed) * setting.net.depth * 4.0**order
+
+    def memory(self, setting: Setting, members: int) -> float:
+        """That of kernels."""
+        return memory_of_kernels(setting)
 
 
 QUANTITY = _NTKStatistics()

@@ -27,7 +27,6 @@ class Request:
         fields: section → field → value, those the quantity reads; "seed" → its value.
         hash: of the point.
         block: which block of members.
-        memory: bytes the networks of the job may take; no result depends on it.
         file: the data file and the hash of its content, or ``None``.
     """
 
@@ -35,7 +34,6 @@ class Request:
     fields: Mapping[str, Any]
     hash: str
     block: int
-    memory: float
     file: tuple[str, str] | None = None
 
     @property
@@ -47,7 +45,6 @@ class Request:
                 "fields": self.fields,
                 "point": self.hash,
                 "block": self.block,
-                "memory": self.memory,
                 "file": self.file,
             }
         )
@@ -63,9 +60,7 @@ class Request:
         return GridPoint.model_validate(raw)
 
 
-def request(
-    point: GridPoint, quantity: str, reads: Sequence[str], base_folder: Path, memory: float
-) -> Request:
+def request(point: GridPoint, quantity: str, reads: Sequence[str], base_folder: Path) -> Request:
     """What block 0 of a quantity at a grid point asks for."""
     plain = point.plain()
     fields: dict[str, Any] = {}
@@ -82,7 +77,7 @@ def request(
         fields["data"]["path"] = file[1]
     named = canonical({"format": FORMAT, "fields": fields})
     digest = hashlib.sha256(named.encode()).hexdigest()[:16]
-    return Request(quantity, fields, digest, 0, memory, file)
+    return Request(quantity, fields, digest, 0, file)
 
 
 def parse(payload: str) -> Request:
@@ -94,9 +89,7 @@ def parse(payload: str) -> Request:
     try:
         raw = json.loads(payload)
         file = None if raw["file"] is None else tuple(raw["file"])
-        return Request(
-            raw["quantity"], raw["fields"], raw["point"], raw["block"], raw["memory"], file
-        )
+        return Request(raw["quantity"], raw["fields"], raw["point"], raw["block"], file)
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(
             f"a payload is the canonical JSON of a job of a study, got {payload[:60]!r}; take "

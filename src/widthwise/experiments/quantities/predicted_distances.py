@@ -15,6 +15,7 @@ from widthwise.experiments.quantities.quantity import (
     Members,
     Result,
     followed_of,
+    memory_of_kernels,
 )
 from widthwise.experiments.quantities.setting import Setting
 from widthwise.experiments.quantities.training_law import law_of
@@ -56,6 +57,10 @@ class _PredictedDistances:
     def work(self, setting: Setting, members: int) -> float:
         """That of the law."""
         return float((len(setting.x) * setting.net.outputs) ** 3 * setting.net.depth**2)
+
+    def memory(self, setting: Setting, members: int) -> float:
+        """That of kernels."""
+        return memory_of_kernels(setting)
 
 
 QUANTITY = _PredictedDistances()

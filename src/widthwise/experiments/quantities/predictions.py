@@ -21,7 +21,11 @@ from widthwise.experiments.quantities.quantity import (
     Result,
 )
 from widthwise.experiments.quantities.setting import Setting
-from widthwise.experiments.quantities.trained import trained, work_of_training
+from widthwise.experiments.quantities.trained import (
+    memory_of_training,
+    trained,
+    work_of_training,
+)
 from widthwise.training.prediction import predict
 
 
@@ -63,6 +67,10 @@ class _Predictions:
     def work(self, setting: Setting, members: int) -> float:
         """That of training."""
         return work_of_training(setting, members)
+
+    def memory(self, setting: Setting, members: int) -> float:
+        """That of training."""
+        return memory_of_training(setting, members)
 
 
 QUANTITY = _Predictions()

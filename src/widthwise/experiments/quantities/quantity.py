@@ -1,7 +1,8 @@
-"""What a quantity is: the fields it reads, how one block is computed, how blocks become a result."""
+"""What a quantity is: the fields it reads, how a block is computed, how blocks become a result."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -25,11 +26,10 @@ SAMPLED = ("seed", "compute.block")
 
 
 class Members(NamedTuple):
-    """The networks of one block: numbers first … first + count − 1, and the bytes they may take."""
+    """The networks of one block: numbers first … first + count − 1."""
 
     first: int
     count: int
-    memory: float
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,10 @@ class Quantity(Protocol):
         """About how much a block computes, in units of its own: planning compares grid points."""
         ...
 
+    def memory(self, setting: Setting, members: int) -> float:
+        """About how many bytes a block takes."""
+        ...
+
 
 def points_of(setting: Setting) -> dict[str, Any]:
     """Labels of all points: train first, then test."""
@@ -93,4 +97,10 @@ def followed_of(setting: Setting) -> dict[str, Any]:
 def parameters(setting: Setting) -> float:
     """Numbers in one network."""
     fan = (setting.x.shape[1], *setting.net.widths(setting.width), setting.net.outputs)
-    return float(sum(a * b for a, b in zip(fan[:-1], fan[1:], strict=True)))
+    return float(sum(a * b for a, b in pairwise(fan)))
+
+
+def memory_of_kernels(setting: Setting) -> float:
+    """Bytes of a computation with kernels and a few tensors of all outputs."""
+    rows = len(setting.x) * setting.net.outputs
+    return 2e8 + 8.0 * 20 * len(setting.times) * rows**2

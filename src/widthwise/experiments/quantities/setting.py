@@ -87,7 +87,7 @@ def setting(request: Request) -> Setting:
             f"{request.file[0]} is not the file this study was planned with (its content has "
             "another hash); put the old file back, or run the study into a new folder"
         )
-    without = {"quantity": "limit_kernels", "block": 0, "memory": 1.0}
+    without = {"quantity": "limit_kernels", "block": 0}
     return _setting(canonical({**without, "fields": request.fields, "point": request.hash,
                                "file": request.file}))  # fmt: skip
 

@@ -25,7 +25,7 @@ def trained(setting: Setting, members: Members, record: Iterable[str] = ()) -> R
     with _lock:
         known = _known.get(place)
     if known is not None:
-        return more_members(known, members.count, members.first, memory=members.memory)
+        return more_members(known, members.count, members.first)
     training = setting.point.training
     options: dict[str, Any] = {"tolerance": training.tolerance} if training.method == "flow" else {}
     runs = simulate(
@@ -39,7 +39,6 @@ def trained(setting: Setting, members: Members, record: Iterable[str] = ()) -> R
         step=training.step,
         record=("outputs", *names),
         first=members.first,
-        memory=members.memory,
         **options,
     )
     with _lock:
@@ -48,6 +47,12 @@ def trained(setting: Setting, members: Members, record: Iterable[str] = ()) -> R
         while len(_known) > _KEPT:
             _known.popitem(last=False)
     return runs
+
+
+def memory_of_training(setting: Setting, members: int) -> float:
+    """Bytes: trajectories a few times over, and what the packets under way work on."""
+    recorded = len(setting.times) * len(setting.x) * setting.net.outputs
+    return 5e8 + 8.0 * 6 * members * recorded
 
 
 def work_of_training(setting: Setting, members: int) -> float:

@@ -1,4 +1,4 @@
-"""Mean and variance of trained outputs through 1/n: the limit, the coefficients, the values at n."""
+"""Mean and variance of trained outputs through 1/n: coefficients, and values at the width n."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from widthwise.experiments.quantities.quantity import (
     Arrays,
     Members,
     Result,
+    memory_of_kernels,
     points_of,
 )
 from widthwise.experiments.quantities.setting import Setting
@@ -55,6 +56,10 @@ class _TrainedLaw:
     def work(self, setting: Setting, members: int) -> float:
         """Cubic in the outputs, more in deep networks."""
         return float((len(setting.x) * setting.net.outputs) ** 3 * setting.net.depth**2)
+
+    def memory(self, setting: Setting, members: int) -> float:
+        """That of kernels."""
+        return memory_of_kernels(setting)
 
 
 def law_of(setting: Setting) -> TrainingLaw:

@@ -130,16 +130,23 @@ def place_of_executor(read: Reader) -> Iterator[Problem]:
     if kind != "scheduler" and address is not None:
         remedy = f'belongs to kind = "scheduler", not to {shown(kind)}; remove this line'
         yield Problem("executor.address", shown(address), remedy)
-    for field in ("queue", "account", "walltime", "memory", "cores"):
+    if kind == "slurm" and read("executor.interface") is None:
+        remedy = 'is missing; kind = "slurm" needs the network of the nodes, interface = "ib0"'
+        yield Problem("executor.interface", None, remedy)
+    for field, kinds in _KINDS_OF.items():
         value = read(f"executor.{field}")
-        if value is not None and kind != "slurm":
-            remedy = f'belongs to kind = "slurm", not to {shown(kind)}; remove this line'
+        if value is not None and kind not in kinds:
+            belongs = " or ".join(f'"{k}"' for k in kinds)
+            remedy = f"belongs to kind = {belongs}, not to {shown(kind)}; remove this line"
             yield Problem(f"executor.{field}", shown(value), remedy)
-    workers = read("executor.workers")
-    if workers is not None and kind in ("serial", "scheduler"):
-        remedy = f'kind = {shown(kind)} does not take it; write kind = "local", or remove this'
-        yield Problem("executor.workers", shown(workers), remedy)
 
 
+_KINDS_OF: dict[str, tuple[str, ...]] = {
+    "workers": ("threads", "local"),
+    "memory": ("local", "slurm"),
+    **dict.fromkeys(
+        ("interface", "jobs", "cores", "walltime", "queue", "account", "log_directory"), ("slurm",)
+    ),
+}
 OF_THE_STUDY: tuple[Relation, ...] = (whole_blocks, enough_members, place_of_executor)
 """Relations of the study as a whole, with every varied field at one of its values."""

@@ -190,8 +190,11 @@ class BudgetSpec(Section):
         default=None, description="a number above 0: no job is started later than that"
     )
     memory: Positive = Field(
-        default=5e8, description="a number above 0: bytes that the networks of one job may take"
+        default=2e9, description="a number above 0: bytes that one job may take"
     )
+
+
+_Text: TypeAlias = Annotated[str, Field(min_length=1, pattern=r"^[^\n\r]+$")]
 
 
 class ExecutorSpec(Section):
@@ -208,20 +211,25 @@ class ExecutorSpec(Section):
         description='the address of a Dask scheduler, "tcp://host:8786"; only for kind = '
         '"scheduler"',
     )
-    queue: Annotated[str, Field(min_length=1)] | None = Field(
-        default=None, description="a text: the Slurm partition"
+    memory: Annotated[str, Field(pattern=r"^\d+(\.\d+)? ?[KMGT]i?B$")] | None = Field(
+        default=None, description='a text such as "8GB": of a local worker, or of one Slurm job'
     )
-    account: Annotated[str, Field(min_length=1)] | None = Field(
-        default=None, description="a text: the Slurm account"
+    interface: _Text | None = Field(
+        default=None, description='the network by which Slurm nodes reach this host, such as "ib0"'
+    )
+    jobs: int | None = Field(
+        default=None, ge=1, le=100_000, description="a whole number of Slurm jobs, at least 1"
+    )
+    cores: int | None = Field(
+        default=None, ge=1, le=100_000, description="a whole number of cores of one Slurm job"
     )
     walltime: Annotated[str, Field(pattern=r"^(\d+-)?\d{1,3}:\d{2}:\d{2}$")] | None = Field(
         default=None, description='a text such as "04:00:00": the time of one Slurm job'
     )
-    memory: Annotated[str, Field(pattern=r"^\d+(\.\d+)? ?[KMGT]i?B$")] | None = Field(
-        default=None, description='a text such as "8GB": the memory of one Slurm job'
-    )
-    cores: int | None = Field(
-        default=None, ge=1, le=100_000, description="a whole number of cores of one Slurm job"
+    queue: _Text | None = Field(default=None, description="a text: the Slurm partition")
+    account: _Text | None = Field(default=None, description="a text: the Slurm account")
+    log_directory: _Text | None = Field(
+        default=None, description="a text: the folder for what Slurm workers print"
     )
 
     @property
