@@ -202,7 +202,7 @@ def test_everything_wrong_is_said_at_once(tmp_path):
         ("data = 3", "data", "3", 'accepted: a table [data] with name = "diabetes"'),
         ("[data]\ntrain = 4", "data", None, "says no data: add name = one of digits"),
         ("[data]\nname = 'wine'\npath = 'a.csv'", "data.path", '"a.csv"', "keep one of them"),
-        ("[data]\npath = 'a.xlsx'", "data.path", '"a.xlsx"', "must end in .csv or .npz"),
+        ("[data]\npath = 'a.xlsx'", "data.path", '"a.xlsx"', "must end in .csv, .npz or .parquet"),
         ("[data]\nname = 'wine'\ntarget = 'y'", "data.target", '"y"', "remove this line"),
         (
             "[data]\nname = 'diabetes'\nclasses = [1, 2]",

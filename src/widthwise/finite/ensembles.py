@@ -15,6 +15,7 @@ describes them, and :attr:`Runs.outside_theory` says so.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from numbers import Integral
 from typing import Literal, TypeAlias
 
@@ -169,6 +170,43 @@ def simulate(
         first=begin,
         _training=training,
     )
+
+
+def more_members(runs: Runs, members: int, first: int, *, memory: float = 5e8) -> Runs:
+    """Other members of an ensemble, trained as those in ``runs`` without looking for a step again.
+
+    Args:
+        runs: made by :func:`simulate`.
+        members: how many networks.
+        first: number of the first one under the key of ``runs``.
+        memory: bytes the members under way at once may take.
+
+    Returns:
+        :class:`Runs`, the same bits as ``simulate`` with this ``first`` and ``members``.
+
+    Raises:
+        ValueError: for runs that :func:`simulate` did not make, or numbers out of range.
+
+    Example:
+        >>> import jax; jax.config.update("jax_enable_x64", True)
+        >>> import widthwise as ww
+        >>> from widthwise.finite.ensembles import more_members
+        >>> net, key = ww.MLP(depth=1, activation="tanh"), jax.random.key(0)
+        >>> runs = ww.simulate(net, 32, [[1.0]], [0.5], None, [1.0], 4, key)
+        >>> more_members(runs, 2, first=1).outputs.ravel() == runs.outputs[1:3].ravel()
+        array([ True,  True])
+    """
+    training = runs._training
+    if training is None:
+        raise ValueError(
+            f"runs must come from simulate, which knows how they were trained, got {runs!r}"
+        )
+    count, begin = checks.positive_integer(members, "members"), _first(first)
+    budget = checks.positive(memory, "memory")
+    size = packet_size(training.net, training.width, training.task)
+    found = _collect(training, begin, count, size, budget, None)
+    outputs, initial = found.pop("outputs"), found.pop("initial")
+    return replace(runs, outputs=outputs, initial=initial, recorded=found, first=begin)
 
 
 def simulate_widths(

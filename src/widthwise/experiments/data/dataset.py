@@ -11,7 +11,7 @@ from widthwise.experiments.data.draw import draw
 from widthwise.experiments.data.scale import scaled_inputs, scaled_targets
 from widthwise.experiments.data.sources import table_of
 from widthwise.experiments.data.table import Table, as_classes
-from widthwise.experiments.spec import DataSpec
+from widthwise.experiments.spec import DataSpec, StudyData
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,11 +44,11 @@ class Dataset:
         return self.y_train.shape[1]
 
 
-def load(data: DataSpec, seed: int, base_folder: str | Path = ".") -> Dataset:
+def load(data: DataSpec | StudyData, seed: int, base_folder: str | Path = ".") -> Dataset:
     """The points a spec asks for.
 
     Args:
-        data: the section ``[data]`` of a spec.
+        data: the section ``[data]`` of a spec, or of a study over a grid.
         seed: decides which points are drawn.
         base_folder: where a relative ``path`` starts: the folder of the TOML file.
 
@@ -62,7 +62,7 @@ def load(data: DataSpec, seed: int, base_folder: str | Path = ".") -> Dataset:
 
     Example:
         >>> from widthwise.experiments.data import load
-        >>> from widthwise.experiments.spec import DataSpec
+        >>> from widthwise.experiments.spec import DataSpec, StudyData
         >>> load(DataSpec(name="diabetes", train=8), seed=0).x_train.shape
         (8, 9)
     """
@@ -71,9 +71,7 @@ def load(data: DataSpec, seed: int, base_folder: str | Path = ".") -> Dataset:
         table = as_classes(table)
     train, test, drawn = draw(table, data, seed)
     x_train, x_test = table.x[train], table.x[test]
-    scaling = "inputs as they are, not scaled"
-    if data.standardize:
-        x_train, x_test, scaling = scaled_inputs(table, x_train, x_test)
+    x_train, x_test, scaling = scaled_inputs(table, x_train, x_test, data.scaling)
     y_train, y_test, target = scaled_targets(table, data, train, test)
     twins = _twins(table, train, x_train, y_train)
     return Dataset(

@@ -6,25 +6,25 @@ from typing import TypeAlias
 import numpy as np
 
 from widthwise.experiments.data.table import Table, chosen_classes
-from widthwise.experiments.spec import DataSpec
+from widthwise.experiments.spec import Points
 
 _Drawn: TypeAlias = tuple[np.ndarray, np.ndarray, str]
 
 
-def draw(table: Table, data: DataSpec, seed: int) -> _Drawn:
+def draw(table: Table, data: Points, seed: int) -> _Drawn:
     """Rows of the train points, rows of the test points, and how they were drawn, in words."""
     drawn = _at_random if table.labels is None else _class_after_class
     return drawn(table, data, seed)
 
 
-def _at_random(table: Table, data: DataSpec, seed: int) -> _Drawn:
+def _at_random(table: Table, data: Points, seed: int) -> _Drawn:
     _enough(table, data, len(table.x))
     order = np.random.default_rng(seed).permutation(len(table.x))
     drawn = f"{data.train} train and {data.test} test points drawn without replacement, seed {seed}"
     return order[: data.train], order[data.train : data.train + data.test], drawn
 
 
-def _class_after_class(table: Table, data: DataSpec, seed: int) -> _Drawn:
+def _class_after_class(table: Table, data: Points, seed: int) -> _Drawn:
     """One class after the other in turn, until there are enough points."""
     assert table.labels is not None
     classes = chosen_classes(table, data)
@@ -51,7 +51,7 @@ def _class_after_class(table: Table, data: DataSpec, seed: int) -> _Drawn:
     return train, test, drawn
 
 
-def _enough(table: Table, data: DataSpec, available: int, kept: str = "") -> None:
+def _enough(table: Table, data: Points, available: int, kept: str = "") -> None:
     if data.train + data.test > available:
         raise ValueError(
             f"data.train = {data.train} and data.test = {data.test} ask for "

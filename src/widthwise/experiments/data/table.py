@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
-from widthwise.experiments.spec import DataSpec
+from widthwise.experiments.spec import Points
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ def as_classes(table: Table) -> Table:
     return replace(table, about=about, y=None, labels=labels)
 
 
-def chosen_classes(table: Table, data: DataSpec) -> list[str]:
+def chosen_classes(table: Table, data: Points) -> list[str]:
     """The classes to keep, in the order of the outputs."""
     assert table.labels is not None
     there = sorted(set(table.labels.tolist()), key=_class_order)

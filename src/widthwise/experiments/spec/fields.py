@@ -85,8 +85,12 @@ def _law_as_mapping(law: Law) -> dict[str, Any]:
 
 
 def _readable_file(path: str) -> str:
-    if Path(path).suffix.lower() not in (".csv", ".npz"):
-        raise ValueError("must end in .csv or .npz; save the data in one of these formats")
+    if Path(path).suffix.lower() not in (".csv", ".npz", ".parquet"):
+        raise ValueError(
+            "must end in .csv, .npz or .parquet; save the data in one of these formats"
+        )
+    if "\0" in path:
+        raise ValueError("holds a NUL character, which no file name has; remove it")
     return path
 
 

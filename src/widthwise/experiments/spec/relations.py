@@ -4,23 +4,28 @@ A relation reads fields and yields what is wrong. One that meets a field already
 nothing more.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 from widthwise.experiments.spec.errors import Problem
-from widthwise.experiments.spec.sections import NAMED_SETS, SECTIONS
+from widthwise.experiments.spec.sections import NAMED_SETS, SECTIONS, Section
 from widthwise.experiments.spec.toml import shown
 from widthwise.model import laws
 
 
-def broken_relations(raw: Mapping[str, Any], wrong: set[str]) -> list[Problem]:
+def broken_relations(
+    raw: Mapping[str, Any],
+    wrong: set[str],
+    relations: "Sequence[Relation] | None" = None,
+    sections: Mapping[str, type[Section]] = SECTIONS,
+) -> list[Problem]:
     """What is wrong with the file beyond its ``wrong`` fields (paths), relation by relation."""
     problems = []
-    for relation in _RELATIONS:
+    for relation in RELATIONS if relations is None else relations:
         with suppress(_WrongByItself):
-            problems.extend(relation(_Reader(raw, wrong)))
+            problems.extend(relation(Reader(raw, wrong, sections)))
     return problems
 
 
@@ -29,18 +34,19 @@ class _WrongByItself(Exception):
 
 
 @dataclass(frozen=True)
-class _Reader:
+class Reader:
     """Fields of the file, with their defaults, as the file writes them."""
 
     raw: Mapping[str, Any]
     wrong: set[str]
+    sections: Mapping[str, type[Section]] = field(default_factory=lambda: SECTIONS)
 
     def __call__(self, path: str) -> Any:
         section, name = path.split(".")
         if any(p.partition("[")[0] in (section, path) for p in self.wrong):
             raise _WrongByItself
-        field = SECTIONS[section].model_fields[name]
-        return self.raw.get(section, {}).get(name, field.default)
+        default = self.sections[section].model_fields[name].default
+        return self.raw.get(section, {}).get(name, default)
 
     def __contains__(self, path: str) -> bool:
         section, name = path.split(".")
@@ -56,7 +62,7 @@ class _Reader:
         return f"{path}[{len(value) - 1}]", value[-1]
 
 
-def _one_source(read: _Reader) -> Iterator[Problem]:
+def _one_source(read: Reader) -> Iterator[Problem]:
     name, path = read("data.name"), read("data.path")
     if name is None and path is None:
         yield Problem(
@@ -70,7 +76,7 @@ def _one_source(read: _Reader) -> Iterator[Problem]:
         )
 
 
-def _target_of_a_file(read: _Reader) -> Iterator[Problem]:
+def target_of_a_file(read: Reader) -> Iterator[Problem]:
     name, target = read("data.name"), read("data.target")
     if name is not None and target is not None:
         yield Problem(
@@ -80,7 +86,7 @@ def _target_of_a_file(read: _Reader) -> Iterator[Problem]:
         )
 
 
-def _classes_of_classification(read: _Reader) -> Iterator[Problem]:
+def classes_of_classification(read: Reader) -> Iterator[Problem]:
     classes = read("data.classes")
     if classes is None:
         return
@@ -98,8 +104,8 @@ def _classes_of_classification(read: _Reader) -> Iterator[Problem]:
         )
 
 
-def _one_value_per_layer(name: str, extra: int) -> Callable[[_Reader], Iterator[Problem]]:
-    def relation(read: _Reader) -> Iterator[Problem]:
+def _one_value_per_layer(name: str, extra: int) -> Callable[[Reader], Iterator[Problem]]:
+    def relation(read: Reader) -> Iterator[Problem]:
         values, depth = read(f"network.{name}"), read("network.depth")
         if isinstance(values, list | tuple) and len(values) != depth + extra:
             count = "depth + 1" if extra else "depth"
@@ -113,33 +119,37 @@ def _one_value_per_layer(name: str, extra: int) -> Callable[[_Reader], Iterator[
     return relation
 
 
-def _step_of_descent(read: _Reader) -> Iterator[Problem]:
-    method, step = read("study.method"), read("study.step")
+def step_of_descent(read: Reader, section: str = "study") -> Iterator[Problem]:
+    """Gradient descent has a step, gradient flow has none."""
+    method, step = read(f"{section}.method"), read(f"{section}.step")
     if method == "descent" and step is None:
         yield Problem(
-            "study.step", None, 'is missing; method = "descent" needs a step, such as step = 0.1'
+            f"{section}.step",
+            None,
+            'is missing; method = "descent" needs a step, such as step = 0.1',
         )
     if method == "flow" and step is not None:
         yield Problem(
-            "study.step",
+            f"{section}.step",
             shown(step),
             'gradient flow has no step; remove this line, or write method = "descent"',
         )
 
 
-def _whole_steps(read: _Reader) -> Iterator[Problem]:
-    if read("study.method") != "descent" or "study.times" not in read:
+def whole_steps(read: Reader, section: str = "study") -> Iterator[Problem]:
+    """The times of gradient descent are numbers of steps."""
+    if read(f"{section}.method") != "descent" or f"{section}.times" not in read:
         return
-    for i, time in enumerate(read("study.times")):
+    for i, time in enumerate(read(f"{section}.times")):
         if time != round(time):
             yield Problem(
-                f"study.times[{i}]",
+                f"{section}.times[{i}]",
                 shown(time),
                 'with method = "descent" times are whole numbers of steps, such as [0, 10, 100]',
             )
 
 
-def _point_exists(read: _Reader) -> Iterator[Problem]:
+def _point_exists(read: Reader) -> Iterator[Problem]:
     point, test = read("study.point"), read("data.test")
     if point >= test:
         yield Problem(
@@ -149,7 +159,7 @@ def _point_exists(read: _Reader) -> Iterator[Problem]:
         )
 
 
-def _moments_exist(read: _Reader) -> Iterator[Problem]:
+def _moments_exist(read: Reader) -> Iterator[Problem]:
     order, (path, value) = read("study.order"), read.last("network.weight_law")
     law = laws.get(value)
     highest = law.highest_moment
@@ -164,7 +174,7 @@ def _moments_exist(read: _Reader) -> Iterator[Problem]:
         )
 
 
-def _gaussian_limit(read: _Reader) -> Iterator[Problem]:
+def _gaussian_limit(read: Reader) -> Iterator[Problem]:
     (path, value), (_, std) = read.last("network.bias_law"), read.last("network.bias_std")
     if std != 0 and laws.get(value).name != "gaussian":
         listed = read("network.bias_law")
@@ -178,14 +188,20 @@ def _gaussian_limit(read: _Reader) -> Iterator[Problem]:
         )
 
 
-_RELATIONS: tuple[Callable[[_Reader], Iterator[Problem]], ...] = (
-    _one_source,
-    _target_of_a_file,
-    _classes_of_classification,
+Relation: TypeAlias = Callable[[Reader], Iterator[Problem]]
+"""What fields must satisfy together."""
+
+OF_DATA: tuple[Relation, ...] = (target_of_a_file, classes_of_classification)
+OF_LAYERS: tuple[Relation, ...] = (
     *(_one_value_per_layer(f, 1) for f in ("weight_std", "bias_std", "weight_law", "bias_law")),
     _one_value_per_layer("ratios", 0),
-    _step_of_descent,
-    _whole_steps,
+)
+RELATIONS: tuple[Relation, ...] = (
+    _one_source,
+    *OF_DATA,
+    *OF_LAYERS,
+    step_of_descent,
+    whole_steps,
     _point_exists,
     _moments_exist,
     _gaussian_limit,

@@ -25,6 +25,9 @@ from widthwise.model.architecture import MLP
 _NamedSet: TypeAlias = Literal["digits", "diabetes", "breast_cancer", "wine"]
 NAMED_SETS: tuple[str, ...] = get_args(_NamedSet)
 
+Scaling: TypeAlias = Literal["standard", "unit_norm", "range", "none"]
+Labels: TypeAlias = Literal["centred", "one_hot", "signs"]
+
 
 class Section(BaseModel):
     """Frozen; unknown fields are errors; "32" is not 32, and true is not 1."""
@@ -38,28 +41,44 @@ class Section(BaseModel):
     )
 
 
-class DataSpec(Section):
-    """Which points to train and test on."""
+class Points(Section):
+    """What every choice of data says: which points, and how many."""
 
-    name: _NamedSet | None = Field(
-        default=None, description="one of digits, diabetes, breast_cancer, wine"
-    )
+    name: str | None = None
     path: DataFile | None = Field(
         default=None,
-        description='a CSV or NPZ file, seen from the folder of this file: "points.csv"',
+        description='a CSV, NPZ or Parquet file, seen from the folder of this file: "points.csv"',
     )
     target: Annotated[str, Field(min_length=1)] | None = Field(
         default=None,
-        description="the CSV column, or the NPZ array, to predict (default: the last column, or y)",
+        description="the column, or the NPZ array, to predict (default: the last column, or y)",
     )
     classes: Annotated[tuple[int | str, ...], Listed, Field(min_length=2), Distinct] | None = Field(
         default=None, description="at least two different classes to keep, such as [3, 8]"
     )
     train: int = Field(default=16, ge=2, description="a whole number of train points, at least 2")
     test: int = Field(default=4, ge=1, description="a whole number of test points, at least 1")
+
+
+class DataSpec(Points):
+    """Which points to train and test on."""
+
+    name: _NamedSet | None = Field(
+        default=None, description="one of digits, diabetes, breast_cancer, wine"
+    )
     standardize: bool = Field(
         default=True, description="true (inputs scaled to mean 0 and variance 1) or false"
     )
+
+    @property
+    def scaling(self) -> Scaling:
+        """How inputs are scaled."""
+        return "standard" if self.standardize else "none"
+
+    @property
+    def labels(self) -> Labels:
+        """How classes become numbers."""
+        return "centred"
 
 
 _Laws: TypeAlias = Annotated[tuple[LawOrName, ...], PerLayer]
@@ -117,7 +136,7 @@ def _default_times(data: dict[str, Any]) -> tuple[float, ...]:
     return (0.0, 10.0, 100.0) if data.get("method") == "descent" else (0.0, 0.5, 1.0, 2.0)
 
 
-class StudySpec(Section):
+class ComparisonSpec(Section):
     """What to simulate and to compare."""
 
     widths: Annotated[
@@ -161,5 +180,9 @@ class StudySpec(Section):
     )
 
 
-SECTIONS: dict[str, type[Section]] = {"data": DataSpec, "network": NetworkSpec, "study": StudySpec}
+SECTIONS: dict[str, type[Section]] = {
+    "data": DataSpec,
+    "network": NetworkSpec,
+    "study": ComparisonSpec,
+}
 """The sections of a file, in order."""

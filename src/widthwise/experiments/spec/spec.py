@@ -14,10 +14,10 @@ from widthwise.experiments.spec.errors import Problem, SpecError
 from widthwise.experiments.spec.relations import broken_relations
 from widthwise.experiments.spec.sections import (
     SECTIONS,
+    ComparisonSpec,
     DataSpec,
     NetworkSpec,
     Section,
-    StudySpec,
 )
 from widthwise.experiments.spec.wrong_fields import wrong_fields
 
@@ -55,7 +55,7 @@ class Spec(Section):
         default_factory=NetworkSpec,  # pyright: ignore[reportArgumentType]
         description="a table [network]",
     )
-    study: StudySpec = Field(default_factory=StudySpec, description="a table [study]")
+    study: ComparisonSpec = Field(default_factory=ComparisonSpec, description="a table [study]")
     title: str = Field(default_factory=_default_title, description="a text in quotes")
 
     @property

@@ -25,12 +25,24 @@ def read(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise failure(f"the file cannot be read: {error.strerror or error}") from None
     try:
-        return tomllib.loads(content.decode("utf-8-sig"))
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise failure(f"line {line} is not UTF-8 text; save the file as UTF-8") from None
+    return parse(text, str(path))
+
+
+def parse(text: str, source: str) -> dict[str, Any]:
+    """What a text says; raises :class:`SpecError`, which calls the text ``source``."""
+    try:
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise failure(_toml_remedy(str(error), content.decode("utf-8-sig"))) from None
+        remedy = _toml_remedy(str(error), text)
+    except RecursionError:
+        remedy = "lists or tables are nested too deeply to be read; write them flat"
+    except ValueError as error:  # an integer of more digits than Python reads
+        remedy = f"holds a value that cannot be read ({error}); write a smaller number"
+    raise SpecError(source, [Problem("", None, remedy)])
 
 
 def _toml_remedy(message: str, text: str) -> str:

@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from pydantic import ValidationError
 
@@ -13,14 +13,17 @@ from widthwise.experiments.spec.toml import shown
 
 
 def wrong_fields(
-    error: ValidationError, raw: Mapping[str, Any], spec: type[Section]
+    error: ValidationError,
+    raw: Mapping[str, Any],
+    spec: type[Section],
+    sections: Mapping[str, type[Section]] = SECTIONS,
 ) -> list[Problem]:
     """Pydantic's errors, one per place in the file ``raw`` of the model ``spec``."""
     found: dict[str, Problem] = {}
     for e in error.errors(include_url=False):
         path, value = _locate(e["loc"], raw)
         if path not in found and e["type"] != "default_factory_not_called":
-            found[path] = Problem(path, *_received_and_remedy(e, path, value, spec))
+            found[path] = Problem(path, *_received_and_remedy(e, path, value, spec, sections))
     return list(found.values())
 
 
@@ -47,13 +50,16 @@ def _locate(loc: tuple[int | str, ...], raw: Any) -> tuple[str, Any]:
     return path, value
 
 
+_Sections: TypeAlias = Mapping[str, type[Section]]
+
+
 def _received_and_remedy(
-    e: Any, path: str, value: Any, spec: type[Section]
+    e: Any, path: str, value: Any, spec: type[Section], sections: _Sections
 ) -> tuple[str | None, str]:
     received = None if value is _ABSENT else shown(value)
     if e["type"] == "extra_forbidden":
-        return received, _unknown_field(spec, *map(str, e["loc"][:2]))
-    accepted = _field(spec, path).description
+        return received, _unknown_field(spec, sections, *map(str, e["loc"][:2]))
+    accepted = _field(spec, sections, path).description
     if e["type"] == "missing":
         return received, f"is missing; add {accepted}"
     if e["type"] == "value_error":
@@ -61,15 +67,17 @@ def _received_and_remedy(
     return received, f"accepted: {accepted}"
 
 
-def _field(spec: type[Section], path: str) -> Any:
+def _field(spec: type[Section], sections: _Sections, path: str) -> Any:
     section, _, name = re.sub(r"\[\d+\]", "", path).partition(".")
-    return SECTIONS[section].model_fields[name] if name else spec.model_fields[section]
+    return sections[section].model_fields[name] if name else spec.model_fields[section]
 
 
-def _unknown_field(spec: type[Section], first: str, second: str | None = None) -> str:
+def _unknown_field(
+    spec: type[Section], sections: _Sections, first: str, second: str | None = None
+) -> str:
     section, name = ("", first) if second is None else (first, second)
-    known = list((SECTIONS[section] if section else spec).model_fields)
-    elsewhere = [s for s, model in SECTIONS.items() if s != section and name in model.model_fields]
+    known = list((sections[section] if section else spec).model_fields)
+    elsewhere = [s for s, model in sections.items() if s != section and name in model.model_fields]
     place = f"[{section}]" if section else "the top of the file"
     if elsewhere:
         return f"does not belong to {place} but to [{elsewhere[0]}]; move it there"

@@ -2,18 +2,28 @@
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from widthwise.experiments.data.table import Table, class_name, is_number, listed
-from widthwise.experiments.spec import DataSpec
+from widthwise.experiments.spec import Points
 
 
-def read_csv(data: DataSpec, path: Path) -> Table:
+def read_csv(data: Points, path: Path) -> Table:
     """The points of one file, whose target ``data.target`` may name."""
-    lines, header = _lines(path)
+    return from_lines(data, path, *_lines(path), lambda line: f"line {line}")
+
+
+def from_lines(
+    data: Points,
+    path: Path,
+    lines: Sequence[tuple[int, list[str]]],
+    header: list[str],
+    row: Callable[[int], str],
+) -> Table:
+    """The points in numbered lines of cells under a header; ``row`` says where a line stands."""
     target = header[-1] if data.target is None else data.target
     if target not in header:
         raise ValueError(
@@ -42,7 +52,7 @@ def read_csv(data: DataSpec, path: Path) -> Table:
         y=y,
         labels=labels,
         features=tuple(features),
-        row=lambda i: f"line {lines[i][0]}",
+        row=lambda i: row(lines[i][0]),
     )
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from widthwise.experiments.data.table import Table, listed
-from widthwise.experiments.spec import DataSpec
+from widthwise.experiments.spec import Points
 
 
-def read_npz(data: DataSpec, path: Path) -> Table:
+def read_npz(data: Points, path: Path) -> Table:
     """The points of one file, whose target ``data.target`` may name."""
     target = "y" if data.target is None else data.target
     x, y = _array(path, "x"), _array(path, target)

@@ -1,0 +1,83 @@
+"""Worker processes on this host: a Dask LocalCluster that only this host can reach.
+
+Dask's nannies start a new process where one has died. Everything binds to 127.0.0.1. Dask serves
+its state over HTTP even without a dashboard, by default on port 8787; this is switched off here.
+A script that uses it needs the usual ``if __name__ == "__main__":``, as the processes import it.
+"""
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from widthwise import _checks as checks
+from widthwise.experiments.execute.dask_session import INSTALL, DaskSession, connected
+from widthwise.experiments.execute.outcome import Compute
+from widthwise.experiments.execute.single_thread import environment
+
+_HERE = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Local:
+    """Processes of one thread each.
+
+    Args:
+        workers: how many; as many as cores by default.
+        memory: of each worker, such as ``"4GB"``, beyond which it is stopped; the host's memory
+            shared out by default.
+        deaths: a job is given up when more workers than this have died computing it.
+        dashboard: port of Dask's dashboard on this host; ``None``: no dashboard.
+    """
+
+    workers: int | None = None
+    memory: str | float = "auto"
+    deaths: int = 5
+    dashboard: int | None = None
+
+    def __post_init__(self):
+        if self.workers is not None:
+            checks.positive_integer(self.workers, "workers")
+        checks.positive_integer(self.deaths, "deaths")
+
+    @contextlib.contextmanager
+    def session(self, compute: Compute) -> Iterator[DaskSession]:
+        """A cluster for this computation.
+
+        Raises:
+            ImportError: if dask.distributed is missing.
+        """
+        try:
+            from dask import config
+            from distributed import LocalCluster
+        except ImportError as error:
+            raise ImportError(f"executor 'local' {INSTALL}") from error
+        count = self.workers or os.cpu_count() or 1
+        shown = self.dashboard is not None
+        options: dict[str, Any] = {
+            "distributed.nanny.pre-spawn-environ": environment(),
+            "distributed.scheduler.allowed-failures": self.deaths,
+            "distributed.worker.daemon": True,
+            # without a dashboard nobody asks for Dask's pages
+            **({} if shown else {"distributed.scheduler.http.routes": []}),
+            "distributed.worker.http.routes": [],
+        }
+        with (
+            config.set(options),
+            LocalCluster(
+                n_workers=count,
+                threads_per_worker=1,
+                processes=True,
+                host=_HERE,
+                memory_limit=self.memory,
+                dashboard_address=f"{_HERE}:{self.dashboard if shown else 0}",
+                scheduler_kwargs={"dashboard": shown},
+                silence_logs=logging.CRITICAL,
+            ) as cluster,
+            connected(cluster, timeout=60) as client,
+        ):
+            if not shown:
+                cluster.scheduler.http_server.stop()  # pyright: ignore[reportAttributeAccessIssue]
+            yield DaskSession(client, compute, count)

@@ -1,0 +1,67 @@
+"""One thread per job: several jobs share the cores, and sums keep one order.
+
+Linear algebra libraries split a product over as many threads as there are cores, and the last bits
+of the result depend on how many (measured: OpenBLAS, 1000 × 1000 products and eigenvectors). Every
+job therefore computes with one thread: the same bits by every executor, and workers that do not
+fight over the cores.
+"""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+
+_ONE = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+_XLA = "--xla_cpu_multi_thread_eigen=false"
+_CACHE = {
+    "jax_compilation_cache_dir": "JAX_COMPILATION_CACHE_DIR",
+    "jax_compilation_cache_max_size": "JAX_COMPILATION_CACHE_MAX_SIZE",
+    "jax_persistent_cache_min_compile_time_secs": "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS",
+}
+
+
+def environment() -> dict[str, str]:
+    """Variables a worker process needs before it imports numpy or JAX.
+
+    One thread, float64, and this process's platform and cache of compiled programs.
+    """
+    flags = os.environ.get("XLA_FLAGS", "")
+    variables = dict.fromkeys(_ONE, "1") | {
+        "XLA_FLAGS": flags if _XLA in flags else f"{flags} {_XLA}".strip(),
+        "JAX_ENABLE_X64": "1",
+    }
+    if "JAX_PLATFORMS" in os.environ:
+        variables["JAX_PLATFORMS"] = os.environ["JAX_PLATFORMS"]
+    if "jax" in sys.modules:
+        config = sys.modules["jax"].config
+        cache = {name: getattr(config, key, None) for key, name in _CACHE.items()}
+        if cache["JAX_COMPILATION_CACHE_DIR"]:
+            variables |= {name: str(value) for name, value in cache.items() if value is not None}
+    return variables
+
+
+def settle() -> None:
+    """One thread and float64 in a worker process, whoever started it; cheap to repeat."""
+    from threadpoolctl import threadpool_limits
+
+    for name, value in environment().items():
+        os.environ.setdefault(name, value)
+    threadpool_limits(limits=1)
+    if "jax" in sys.modules:
+        sys.modules["jax"].config.update("jax_enable_x64", True)
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Linear algebra of this process on one thread while the block runs.
+
+    XLA reads its flag once, when JAX computes first; it is set here for a process that has not
+    computed with JAX yet. Its own loops give the same bits with any number of threads.
+    """
+    from threadpoolctl import threadpool_limits
+
+    flags = os.environ.get("XLA_FLAGS", "")
+    if _XLA not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} {_XLA}".strip()
+    with threadpool_limits(limits=1):
+        yield

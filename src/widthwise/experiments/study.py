@@ -1,0 +1,286 @@
+"""A study: theory and simulation asked the same questions over a grid, kept in a directory.
+
+    study = Study.from_toml("study.toml")        what to ask
+    study.plan()                                 what that costs
+    study.run("runs/a")                          computes what the directory lacks
+    Study.open("runs/a").results()               labelled arrays
+
+A run may be killed at any moment and continued; a study with more networks, widths or seeds may be
+run into the same directory and computes only what is new.
+"""
+
+import contextlib
+import importlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from widthwise.experiments.data import load
+from widthwise.experiments.execute import Executor, Progress, executor, run_jobs
+from widthwise.experiments.jobs import Job
+from widthwise.experiments.quantities import compute
+from widthwise.experiments.quantities.setting import setting
+from widthwise.experiments.spec import StudySpec
+from widthwise.experiments.store import Store, provenance
+from widthwise.experiments.studies import plan as plans
+from widthwise.experiments.studies import results, status
+from widthwise.experiments.studies.asked import Asked, questions
+from widthwise.experiments.studies.export import export
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Report = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """A study; make it by :meth:`from_toml`, or :meth:`open` one that was run.
+
+    Args:
+        spec: what is asked.
+        base_folder: where relative paths of data files start.
+        directory: where its results are, or ``None`` before it was run.
+
+    Example:
+        >>> import tempfile
+        >>> from widthwise.experiments.study import Study
+        >>> data, ask = {"name": "iris", "train": 4}, {"quantities": ["limit_kernels"]}
+        >>> grid = {"activation": ["relu", "erf"]}
+        >>> study = Study.from_mapping({"data": data, "compute": ask, "grid": grid})
+        >>> done = study.run(tempfile.mkdtemp())
+        >>> dict(done.results()["limit_kernels"].sizes)
+        {'activation': 2, 'point': 8, 'point2': 8, 'mode': 4}
+    """
+
+    spec: StudySpec
+    base_folder: Path = Path()
+    directory: Path | None = None
+
+    @classmethod
+    def from_toml(cls, path: str | Path) -> "Study":
+        """The study a TOML file describes.
+
+        Raises:
+            SpecError: the file cannot be read, or fields are wrong: all of them at once.
+        """
+        path = Path(path)
+        return cls(StudySpec.from_toml(path), path.absolute().parent)
+
+    @classmethod
+    def from_mapping(cls, mapping: dict[str, Any]) -> "Study":
+        """The study a mapping describes, laid out like the TOML file.
+
+        Raises:
+            SpecError: fields are wrong: all of them at once.
+        """
+        return cls(StudySpec.from_mapping(mapping), Path.cwd())
+
+    @classmethod
+    def open(cls, directory: str | Path) -> "Study":
+        """The study whose results a directory holds.
+
+        Raises:
+            ValueError: if the directory is no study.
+        """
+        store = Store.open(directory)
+        spec = StudySpec.from_text(store.spec, source=f"the spec in {directory}")
+        return cls(spec, Path(directory).absolute(), Path(directory))
+
+    # What is asked. -------------------------------------------------------------------------------
+
+    @cached_property
+    def asked(self) -> tuple[Asked, ...]:
+        """Quantity by quantity, what is asked where."""
+        return questions(self.spec, self.base_folder)
+
+    def jobs(self) -> tuple[Job, ...]:
+        """All jobs, each once."""
+        return tuple(job for asked in self.asked for job in asked.jobs())
+
+    def check(self) -> None:
+        """Load all data and look at the budget, before anything is computed or written.
+
+        Raises:
+            ValueError: if data cannot be read or used, or a job needs more memory than the budget.
+        """
+        seen: set[str] = set()
+        for asked in self.asked:
+            for request in asked.requests.values():
+                data = repr(request.fields.get("data"))
+                if data in seen:
+                    continue
+                seen.add(data)
+                point = request.point
+                load(point.data, point.data.seed)
+                place = setting(request)
+                need = asked.quantity.memory(place, point.compute.block)
+                if need > self.spec.budget.memory:
+                    raise ValueError(
+                        f"budget.memory = {self.spec.budget.memory:g}: a job of "
+                        f"{asked.quantity.name} takes about {need:.1e} bytes; lower block in "
+                        "[compute], or raise memory"
+                    )
+
+    def plan(self, output: str | Path | None = None, *, calibrate: bool = True) -> plans.Plan:
+        """What a run would do: jobs, time and memory, and what is done already; writes nothing.
+
+        Args:
+            output: the directory it would write; by default that of the study.
+            calibrate: whether to try the cheapest jobs for an estimate of the time.
+
+        Returns:
+            :class:`~widthwise.experiments.studies.plan.Plan`; ``str()`` is a table.
+        """
+        directory = self.directory if output is None else Path(output)
+        there = directory is not None and (directory / "store.json").exists()
+        store = Store.open(directory) if there and directory is not None else None
+        budget = self.spec.budget
+        return plans.plan(
+            self.spec.title,
+            self.spec.hash,
+            self.asked,
+            store,
+            (budget.seconds, budget.memory),
+            calibrate=calibrate,
+        )
+
+    # What is computed. ----------------------------------------------------------------------------
+
+    def run(
+        self,
+        output: str | Path | None = None,
+        executor: "str | Executor | None" = None,
+        *,
+        progress: Report | None = None,
+    ) -> "Study":
+        """Compute what the directory lacks.
+
+        Args:
+            output: a new directory, that of this study, or that of a study of which this one asks
+                at least as much; by default that of :meth:`open`.
+            executor: a kind, or what :func:`widthwise.experiments.execute.executor` returns; by
+                default that of the spec.
+            progress: called with a :class:`~widthwise.experiments.execute.Progress`.
+
+        Returns:
+            The study with its directory.
+
+        Raises:
+            ValueError: if data cannot be used, or the directory holds another study.
+            ExecutionError: at the end, if jobs failed: all others are stored.
+            StoreError: if the directory cannot be written.
+            KeyboardInterrupt: after Ctrl-C; the message says how to go on.
+        """
+        directory = self.directory if output is None else Path(output)
+        if directory is None:
+            raise ValueError("output must name the directory for results, got None")
+        self.check()
+        where = self._executor(executor)
+        store = self._store(directory)
+        jobs = self.jobs()
+        if any(request.file for asked in self.asked for request in asked.requests.values()):
+            done = store.done()  # a data file may lie elsewhere now: its content is what counts
+            jobs = tuple(job for job in jobs if job.name not in done)
+        with contextlib.suppress(_OutOfTime):
+            run_jobs(jobs, compute, store, where, progress=self._clock(progress))
+        return replace(self, directory=directory)
+
+    def _executor(self, given: "str | Executor | None") -> Executor:
+        chosen = self.spec.executor
+        if given is None or given == chosen.kind:
+            return executor(chosen.kind, **chosen.options)
+        return executor(given) if isinstance(given, str) else given
+
+    def _clock(self, progress: Report | None) -> Report:
+        """The progress, and the end of the time in the budget."""
+        start, seconds = time.monotonic(), self.spec.budget.seconds
+
+        def report(state: Progress) -> None:
+            if progress is not None:
+                progress(state)
+            late = seconds is not None and time.monotonic() - start > seconds
+            if late and state.done + state.failed < state.total:
+                raise _OutOfTime
+
+        return report
+
+    def _store(self, directory: Path) -> Store:
+        """The store in a directory: made, opened, or extended."""
+        spec = self.spec.with_paths(self.base_folder)
+        came_from = provenance(self.base_folder) | {"spec_hash": self.spec.hash}
+        if not (directory / "store.json").exists():
+            return Store.create(directory, spec=spec.to_toml(), provenance=came_from)
+        store = Store.open(directory)
+        if store.spec != spec.to_toml():
+            old = Study(StudySpec.from_text(store.spec), directory)
+            lost = {job.name for job in old.jobs()} - {job.name for job in self.jobs()}
+            if lost:
+                raise ValueError(
+                    f"--output {directory} holds another study: {len(lost)} of its "
+                    f"{len(old.jobs())} jobs are not asked here ({_difference(old.spec, spec)}); "
+                    "give another directory, or extend the old spec and leave its fields as they "
+                    "are"
+                )
+            store.extend(spec.to_toml())
+        store.record(came_from)
+        return store
+
+    # What is known. -------------------------------------------------------------------------------
+
+    def results(self) -> "xr.DataTree":
+        """All results so far: an ``xarray.DataTree`` with one data set per quantity.
+
+        Raises:
+            ValueError: for a study that was not run.
+            ImportError: without xarray.
+        """
+        attributes = {"title": self.spec.title, "spec_hash": self.spec.hash}
+        return results.tree(self.asked, self._opened, attributes)
+
+    def status(self) -> status.Status:
+        """How far the study is; ``str()`` says it in lines."""
+        return status.status(self.spec.title, self.spec.hash, self.asked, self._opened)
+
+    def export(self, directory: str | Path, format: str = "netcdf") -> tuple[Path, ...]:
+        """Write the results as files: ``"netcdf"``, ``"csv"`` or ``"parquet"``.
+
+        Raises:
+            ValueError: for a format that is unknown or whose library is not installed.
+        """
+        return export(self.results(), Path(directory), format)
+
+    def report(self, path: str | Path) -> Path:
+        """Write one HTML page about the results.
+
+        Raises:
+            ImportError: without plotly.
+        """
+        # pages stand a floor above: they know studies, studies find them by name
+        page = importlib.import_module("widthwise.show.study_report")
+        return page.write_study_report(self, path)
+
+    @property
+    def provenance(self) -> tuple[dict[str, str], ...]:
+        """What computed the results, oldest first."""
+        return self._opened.provenance
+
+    @property
+    def _opened(self) -> Store:
+        if self.directory is None:
+            raise ValueError("this study was not run yet; call run(output) first")
+        return Store.open(self.directory)
+
+
+class _OutOfTime(Exception):
+    """The seconds of the budget are spent."""
+
+
+def _difference(old: StudySpec, new: StudySpec) -> str:
+    """Sections in which two specs differ, in words."""
+    a, b = old.to_toml().splitlines(), new.to_toml().splitlines()
+    gone = [line for line in a if line and line not in b]
+    return f"the old spec says {gone[0]}" if gone else "the grid is smaller"
