@@ -1,5 +1,6 @@
 """Executors give the same bits; failures, interruptions and progress are what the user is told."""
 
+import contextlib
 import io
 import json
 import os
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import light_study
 import numpy as np
@@ -62,11 +64,9 @@ def listening(pids):
     """Addresses on which these processes take connections, from /proc."""
     sockets = set()
     for pid in pids:
-        for handle in os.listdir(f"/proc/{pid}/fd"):
-            try:
-                sockets.add(os.readlink(f"/proc/{pid}/fd/{handle}"))
-            except OSError:
-                continue
+        for handle in Path(f"/proc/{pid}/fd").glob("*"):  # none of a process that is gone
+            with contextlib.suppress(OSError):
+                sockets.add(os.readlink(handle))
     found = []
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:

@@ -12,10 +12,12 @@ import sys
 import light_study
 import numpy as np
 import pytest
+import scipy.stats
 
 from widthwise.experiments.execute import run_jobs
 from widthwise.experiments.jobs import Job
 from widthwise.experiments.store import DamagedBlock, Store, StoreError, provenance
+from widthwise.finite.estimators import PowerSums
 
 JOB = Job("0123456789abcdef", "mean", 7, '{"members": 3}')
 
@@ -370,3 +372,38 @@ def test_provenance_names_software_arithmetic_and_commit(tmp_path):
     (tmp_path / "study.toml").write_text("seed = 1")
     assert provenance(tmp_path)["git_commit"] == f"{commit} + changes"
     assert here["arithmetic"] == provenance(tmp_path)["arithmetic"]
+
+
+# Very many members. -------------------------------------------------------------------------------
+
+
+def test_moments_of_blocks_merge_to_those_of_all_members(store):
+    """20,000 networks of one hidden layer, in power sums of 50 blocks, against all outputs."""
+    draw = np.random.default_rng(4)
+    points = draw.normal(size=(3, 2))
+    empty = PowerSums.empty(np.zeros(3), order=4)
+    kept = []
+    for block in range(50):
+        first, last = draw.normal(size=(400, 16, 2)), draw.normal(size=(400, 16))
+        f = np.einsum("sn,snm->sm", last, np.tanh(first @ points.T)) / 4
+        f = f + draw.exponential(size=f.shape)  # skewed, so that odd cumulants count
+        job = Job("a" * 16, "initial", block, "{}")
+        store.write(job, empty.update(f).arrays(), 0.1)
+        kept.append(f)
+    parts = [PowerSums.from_arrays(store.read(name)) for name in store.names()]
+    merged, everything = sum_of(parts), np.concatenate(kept)
+    once = empty.update(everything)
+    assert merged.count == 20_000
+    for key in [(0,), (1, 1), (0, 1, 2), (2, 2, 2), (0, 0, 1, 2), (1, 1, 1, 1)]:
+        assert abs(merged.cumulant(key).value - once.cumulant(key).value) < 1e-12, key
+    for order in (1, 2, 3, 4):
+        alone = scipy.stats.kstat(everything[:, 1], order)
+        assert abs(merged.cumulant((1,) * order).value - alone) < 1e-11, order
+    assert sum(path_of(store, name).stat().st_size for name in store.names()) < 50 * 12_000
+
+
+def sum_of(parts):
+    total = parts[0]
+    for part in parts[1:]:
+        total = total.merge(part)
+    return total
