@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import shutil
@@ -306,6 +307,22 @@ def test_a_lock_of_another_host_is_believed(store):
         store.write(JOB, {"x": np.ones(1)}, 0.5)
     lock.unlink()
     store.write(JOB, {"x": np.ones(1)}, 0.5)
+
+
+def test_without_locks_in_the_file_system_the_text_decides(store, monkeypatch):
+    def refuse(handle, how):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    lock, host = store.directory / "lock", socket.gethostname()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as alive:
+        lock.write_text(json.dumps({"pid": alive.pid, "host": host}))
+        with pytest.raises(StoreError, match=f"process {alive.pid} on {host}; wait until it ends"):
+            store.write(JOB, {"x": np.ones(1)}, 0.5)
+        alive.kill()
+        alive.wait()
+        store.write(JOB, {"x": np.ones(1)}, 0.5)
+    assert store.done() == {JOB.name}
 
 
 # The study. ---------------------------------------------------------------------------------------
