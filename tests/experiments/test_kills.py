@@ -1,5 +1,6 @@
 """Studies killed by SIGKILL at random moments end as if nothing had happened, bit for bit."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -66,6 +67,12 @@ def test_twenty_kills_of_a_serial_run(tmp_path):
     assert Store.open(directory).digest() == reference.digest()
 
 
+@pytest.fixture
+def stack():
+    with contextlib.ExitStack() as opened:
+        yield opened
+
+
 def workers_of(pid):
     """The worker processes of a driver: its children that Python's multiprocessing has spawned."""
     found = []
@@ -82,14 +89,14 @@ def workers_of(pid):
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
-def test_twenty_kills_of_drivers_and_workers_that_train_networks(tmp_path):
+def test_twenty_kills_of_drivers_and_workers_that_train_networks(tmp_path, stack):
     """Two processes train networks; drivers and workers are killed in turn."""
     reference = trained_study.run(str(tmp_path / "reference"), "serial")
     directory = tmp_path / "study"
     script = [sys.executable, str(HERE / "trained_study.py"), str(directory), "local"]
     draw = np.random.default_rng(12)
     kills = {"driver": 0, "worker": 0}
-    log = (tmp_path / "log").open("w")
+    log = stack.enter_context((tmp_path / "log").open("w"))
     cache = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "cache")}
     cache["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 
