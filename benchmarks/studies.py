@@ -206,7 +206,7 @@ def in_process(function, *arguments):
     return found
 
 
-def million(members, depth, block=1000):
+def million(members, depth, block=5000):
     print(f"{members:,} networks of depth {depth}, width 256, m = 4, at initialization")
     with tempfile.TemporaryDirectory() as folder:
         seconds, computing, gigabytes, merged = in_process(

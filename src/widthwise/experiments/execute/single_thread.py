@@ -9,6 +9,7 @@ fight over the cores.
 import contextlib
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +19,7 @@ _CACHE = {
     "jax_compilation_cache_dir": "JAX_COMPILATION_CACHE_DIR",
     "jax_compilation_cache_max_size": "JAX_COMPILATION_CACHE_MAX_SIZE",
     "jax_persistent_cache_min_compile_time_secs": "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS",
+    "jax_persistent_cache_min_entry_size_bytes": "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES",
 }
 
 
@@ -46,6 +48,10 @@ def settle() -> None:
     for name, value in environment().items():
         os.environ.setdefault(name, value)
     _limits()
+    # an entry that another worker is just writing is compiled here too
+    warnings.filterwarnings(
+        "ignore", "Error (reading|writing) persistent compilation cache entry", UserWarning
+    )
     if "jax" in sys.modules:
         sys.modules["jax"].config.update("jax_enable_x64", True)
 
