@@ -79,8 +79,9 @@ def listening(pids):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
-def test_two_processes_give_the_same_bits_though_both_are_killed(tmp_path, store, reference):
-    """One cluster, as starting one costs seconds: light blocks, and two kills in mid-block."""
+@pytest.mark.parametrize("kills", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_two_processes_give_the_same_bits_though_some_are_killed(tmp_path, store, reference, kills):
+    """One cluster, as starting one costs seconds: light blocks, and kills in mid-block."""
     folder = tmp_path / "watch"
     folder.mkdir()
     watched = watched_study.jobs(folder, 6, 1.0)
@@ -88,7 +89,7 @@ def test_two_processes_give_the_same_bits_though_both_are_killed(tmp_path, store
 
     def kill():
         seen = 0
-        while len(killed) < 2:
+        while len(killed) < kills:
             begun = watched_study.begun(folder)
             fresh = [(pid, seed) for pid, seed in begun[seen:] if pid not in dict(killed)]
             seen = len(begun)
@@ -103,7 +104,7 @@ def test_two_processes_give_the_same_bits_though_both_are_killed(tmp_path, store
     two = executor("local", workers=2)
     made = run_jobs([*watched, *JOBS], light_or_watched, store, two)
     killer.join(1)
-    assert len(killed) == 2
+    assert len(killed) == kills
     assert made.computed == len(watched) + len(JOBS) == len(store.done())
     for job in JOBS:
         ours, theirs = (s.read(job.name) for s in (store, reference))
@@ -113,7 +114,7 @@ def test_two_processes_give_the_same_bits_though_both_are_killed(tmp_path, store
     begun = watched_study.begun(folder)
     for pid, seed in killed:
         assert {worker for worker, block in begun if block == seed} > {pid}, "computed again"
-    assert {pid for pid, _ in begun} > dict(killed).keys(), "both were killed, so both replaced"
+    assert {pid for pid, _ in begun} > dict(killed).keys(), "where both are killed, one is new"
     assert addresses
     assert all(a.startswith(("0100007F:", "0" * 24 + "0100007F:")) for a in addresses)
     assert not any(a.endswith(":2253") for a in addresses)  # 8787, where Dask shows its state
@@ -203,7 +204,7 @@ def test_jobs_under_way_are_bounded(store):
 
     counting = Counting()
     run_jobs(JOBS, light_study.compute, store, counting)
-    assert counting.most == 6
+    assert counting.most == 3
     assert counting.now == 0
 
 
@@ -227,6 +228,44 @@ def test_ctrl_c_and_sigterm_say_how_to_go_on(store, number):
     )
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
     assert run_jobs(JOBS, light_study.compute, store).computed == 19
+
+
+@pytest.mark.slow
+def test_ctrl_c_of_processes_ends_at_once_and_says_how_to_go_on(tmp_path, reference):
+    """As a terminal sends it: to the run and to all of its worker processes."""
+    directory = tmp_path / "study"
+    script = Path(light_study.__file__)
+    with subprocess.Popen(
+        [sys.executable, str(script), str(directory), "local", "4000"],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as run:
+        while not list(directory.glob("blocks/*/*/*.zip")) and run.poll() is None:
+            time.sleep(0.1)
+        os.killpg(run.pid, signal.SIGINT)
+        said = run.communicate(timeout=60)[1]
+    assert run.returncode == 130
+    kept = len(Store.open(directory).done())
+    assert said == (
+        f"interrupted: {kept} of 24 blocks are stored in {directory}; continue with: "
+        f"widthwise resume {directory}\n"
+    )
+    assert 0 < kept < len(JOBS)
+
+
+def deadly(payload):
+    if json.loads(payload)["seed"] % 4 == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return light_study.compute(payload)
+
+
+@pytest.mark.slow
+def test_a_job_that_kills_its_workers_is_given_up(store):
+    with pytest.raises(JobsFailed, match="2 workers died while they computed it") as caught:
+        run_jobs(JOBS[:4], deadly, store, executor("local", workers=1, deaths=1))
+    assert [failure.job for failure in caught.value.failures] == [JOBS[1]]
+    assert store.done() == {job.name for job in JOBS[:4] if job != JOBS[1]}
 
 
 # Progress. ----------------------------------------------------------------------------------------
