@@ -28,7 +28,7 @@ MEASURED = ("wasserstein1", "kolmogorov", "energy", "sliced_wasserstein1")
 """Distances that a curve gives."""
 
 _BOOTSTRAP = 400
-_STEP = GRID[1] - GRID[0]
+_STEP = float(GRID[1] - GRID[0])
 
 
 class Reading(NamedTuple):
@@ -76,7 +76,7 @@ class Curve:
             each = np.abs(value).max(-1)
         else:
             each = 2 * self.std * np.trapezoid(value**2, dx=_STEP, axis=-1)
-        return each.mean(-1)
+        return np.asarray(each.mean(-1))
 
     def read(self, metric: str) -> Reading:
         """The distance with its error.
@@ -114,10 +114,12 @@ class Curve:
         return float(abs(plain - coarse) / 3 + known)
 
 
-def absolute_integral(value: Float[np.ndarray, "... grid"], step: float = _STEP) -> np.ndarray:
+def absolute_integral(
+    value: Float[np.ndarray, "*curves grid"], step: float = _STEP
+) -> Float[np.ndarray, "*curves"]:
     """∫ |D| du of a piecewise linear D, sign changes found exactly."""
     a, b = value[..., :-1], value[..., 1:]
     size = np.abs(a) + np.abs(b)
     crossing = a * b < 0
     bent = (a**2 + b**2) / np.where(crossing, size, 1.0)
-    return step / 2 * np.where(crossing, bent, size).sum(-1)
+    return np.asarray(step / 2 * np.where(crossing, bent, size).sum(-1))

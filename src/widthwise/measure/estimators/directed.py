@@ -12,6 +12,7 @@ With z = g/s, ρ = h/s and c = κ₂(z) − 1 the Hermite moments are
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import jax
 import numpy as np
@@ -38,9 +39,9 @@ class Directed(Controls):
 
     directions: Float[np.ndarray, "directions rows"]
 
-    @property
-    def propagator(self) -> Float[np.ndarray, "times directions rows"]:  # pyright: ignore
-        """vᵀ A_t."""
+    @cached_property
+    def propagator(self) -> np.ndarray:
+        """vᵀ A_t, (times, directions, rows)."""
         return self.directions @ self.solution.propagator(self.dynamics)
 
     def at(self, time: int) -> "Directed":
@@ -49,13 +50,24 @@ class Directed(Controls):
         return Directed(one.solution, one.dynamics, self.directions)
 
     def linear(self, outputs: Float[np.ndarray, "*members rows"]) -> np.ndarray:
-        """v · f⁽⁰⁾_t, (*members, times, directions)."""
+        """V · f⁽⁰⁾_t, (*members, times, directions)."""
         return self.carried(outputs) + self.solution.mean(self.dynamics) @ self.directions.T
 
     def forced(self, change: Float[np.ndarray, "*members rows train"]) -> np.ndarray:
         """Σ_i w_{vij}(t) Δ_{ij}, (*members, times, directions, modes)."""
         rows = super().forced(change)
         return np.einsum("dx,...txj->...tdj", self.directions, rows, optimize=True)
+
+    def first_order(self, outputs: np.ndarray, change: np.ndarray) -> np.ndarray:
+        """v · f⁽¹⁾_t of every member, from F and Δ: (members, times, directions)."""
+        residual = self.modes(outputs) - self.labels
+        return np.einsum("mtdj,mj->mtd", self.forced(change), residual, optimize=True)
+
+
+def changes_sign(net: MLP) -> bool:
+    """Whether cumulants of Θ_n with an odd number of F vanish."""
+    balanced = not net.has_bias(net.depth) or net.bias_law[net.depth].symmetric
+    return balanced and third_vanishes_in_mean(net)
 
 
 def expectations(
@@ -78,9 +90,7 @@ def expectations(
         key: JAX random key of sampled neurons or untrained networks.
         untrained: how many untrained networks, where the network is not one hidden layer.
     """
-    last, train = net.depth, len(controls.solution.y) // net.outputs
-    balanced = not net.has_bias(last) or net.bias_law[last].symmetric
-    even = balanced and third_vanishes_in_mean(net)
+    train, even = len(controls.solution.y) // net.outputs, changes_sign(net)
     if independent_neurons(net):
         known = known_neuron(net, x, train)
         return neuron_expectations(net, width, x, nngp, controls, key, even=even, known=known)
@@ -106,9 +116,7 @@ def hermite_moments(
             first.value / std,
             mixed[0] / std**2,
             third.value / std**3 + c * first.value / std,
-            fourth.value / std**4
-            + 3 * c * mixed[0] / std**2
-            + own.value * first.value / std**4,
+            fourth.value / std**4 + 3 * c * mixed[0] / std**2 + own.value * first.value / std**4,
         ],
         -1,
     )

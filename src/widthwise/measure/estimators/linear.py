@@ -1,9 +1,9 @@
-r"""The law of the linear flow of networks of width n, as a curve: what the paired estimator adds to.
+r"""The law of the linear flow at width n, as a curve: what the paired estimator adds to.
 
 v · f⁽⁰⁾_t − v · c_t = w · F with w = A_tᵀ v, so that its law is that of a projection at
-initialization. For one hidden layer it is known (:func:`widthwise.exact_law`); otherwise, and where
-the quadrature of many inputs is not good enough, it is estimated from networks that are not
-trained, by Rao–Blackwell or the Stein estimator, with much less noise than the paired part.
+initialization. For one hidden layer it is known (:func:`widthwise.exact_law`). For deep networks,
+and for Gaussian readouts where many inputs make the exact law expensive, it is estimated from
+networks that are not trained, with much less noise than the paired part has.
 """
 
 import jax
@@ -17,8 +17,8 @@ from widthwise.measure.estimators.initial import initial_curve
 from widthwise.measure.estimators.means import Cumulants
 from widthwise.model.architecture import MLP
 
-_GOOD = 1e-9  # of the exact law, at once
-_MOST_EXACT = 2  # input dimensions and points up to which the exact law is cheap
+_GOOD = 1e-4  # error of the exact law
+_CHEAP = 2  # dimensions of the preactivations up to which it is cheap
 
 
 def linear_curve(
@@ -47,13 +47,11 @@ def linear_curve(
         method: ``"rao_blackwell"``, ``"stein"`` or ``"raw"``, for them.
         cumulants: of the network.
     """
-    inputs = x.shape[1] + net.has_bias(0)
-    if net.depth == 1 and min(inputs, len(x)) <= _MOST_EXACT:
+    cheap = min(x.shape[1] + net.has_bias(0), len(x)) <= _CHEAP
+    if net.depth == 1 and (cheap or method != "rao_blackwell"):
         rows = tuple(range(len(x)))
         laws = [exact_law(net, x, width, rows, w, component) for w in directions]
-        value = np.stack(
-            [law.cdf(s * GRID) - ndtr(GRID) for law, s in zip(laws, std, strict=True)]
-        )
+        value = np.stack([law.cdf(s * GRID) - ndtr(GRID) for law, s in zip(laws, std, strict=True)])
         errors = np.array([law.error for law in laws])
         if errors.max() < _GOOD:
             none = np.zeros((0, *value.shape))

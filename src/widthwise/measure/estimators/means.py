@@ -71,9 +71,7 @@ def stein_means(kappa: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, np.nd
     """Means of (1 − τ), (1 − τ)W, (1 − τ)He₂(W) and their errors, (directions, 3)."""
     c = kappa[:, 2] - 1
     value = np.stack([-c, -kappa[:, 3] / 2, -kappa[:, 4] / 3 - c**2], 1)
-    off = np.stack(
-        [error[:, 2], error[:, 3] / 2, error[:, 4] / 3 + 2 * np.abs(c) * error[:, 2]], 1
-    )
+    off = np.stack([error[:, 2], error[:, 3] / 2, error[:, 4] / 3 + 2 * np.abs(c) * error[:, 2]], 1)
     return value, off
 
 
@@ -88,7 +86,5 @@ def hermite_means(kappa: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, np.
     """Means of He_1 … He_4 of W, and their errors, (directions, 4)."""
     c = kappa[:, 2] - 1
     value = np.stack([0 * c, c, kappa[:, 3], kappa[:, 4] + 3 * c**2], 1)
-    off = np.stack(
-        [0 * c, error[:, 2], error[:, 3], error[:, 4] + 6 * np.abs(c) * error[:, 2]], 1
-    )
+    off = np.stack([0 * c, error[:, 2], error[:, 3], error[:, 4] + 6 * np.abs(c) * error[:, 2]], 1)
     return value, off

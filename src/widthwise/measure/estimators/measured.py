@@ -6,14 +6,13 @@ do, because each of them has noise that vanishes with the distance itself:
 
 | method | for | noise of a member |
 |---|---|---|
-| ``"rao_blackwell"`` | t = 0, Gaussian readout, any depth | n^{-3/2} with the means of its controls, else n^{-1/2} |
+| ``"rao_blackwell"`` | t = 0, Gaussian readout, any depth | n^{-3/2} (see there) |
 | ``"stein"`` | t = 0, readout law with a Stein kernel, any depth | n^{-1/2} |
 | ``"paired"`` | any t, any network | 1/n (symmetric laws), n^{-1/2} (skewed) |
 | ``"raw"`` | anything | 1 |
 """
 
 import math
-
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import jax
@@ -314,5 +313,3 @@ def _value(
         members=members,
         cut=left,
     )
-
-

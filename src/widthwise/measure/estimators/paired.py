@@ -1,17 +1,18 @@
 r"""The paired Hermite estimator of F_n − Φ for trained networks, with first-order controls.
 
-Let z₁ = v · (f_t − c_t)/s be the trained output and z₀ = v · (f⁽⁰⁾_t − c_t)/s that of the linear flow
-of the same network, in units of the deviation s of the time-dependent Gaussian process. Then
+Let z₁ = v · (f_t − c_t)/s be the trained output and z₀ = v · (f⁽⁰⁾_t − c_t)/s that of the linear
+flow of the same network, in units of the deviation s of the time-dependent Gaussian process. Then
 
     F_n − Φ = [F⁰_n − Φ] − φ Σ_{k=1}^{6} d_k/k! He_{k−1},    d_k = E[He_k(z₁) − He_k(z₀)],
 
 where the law F⁰_n of the linear flow is known (:mod:`.linear`) and the d_k are measured: both
 networks are the same, and the noise of d_k is of order n^{-1/2} instead of 1. The controls
 
-    k He_{k−1}(z₀) ρ,  k = 1 … 4,     ρ = v · f⁽¹⁾_t/s,
+    k He_{k−1}(z₀) ρ,  k = 1 … 6,     ρ = v · f⁽¹⁾_t/s,
 
 the first-order response to the kernel's fluctuation, and He_j(z₀), j = 1 … 4, take it to order 1/n
-for symmetric laws; their means are known (:mod:`.directed`, :mod:`.means`). The series is cut at
+for symmetric laws; their means are known (:mod:`.directed`, :mod:`.higher`, :mod:`.means`), those
+of k = 5, 6 for symmetric laws alone. The series is cut at
 k = 6, which holds all that is of order 1/n; the size of k = 5, 6 says what a cut leaves out.
 
 Source: Hermite (Gram–Charlier) projection of a difference of laws; controls of
@@ -28,7 +29,7 @@ from widthwise.measure.estimators.curve import GRID, absolute_integral
 from widthwise.measure.estimators.sums import Sums
 
 DEGREE = 6
-FORCED = 4
+FORCED = 6
 CONTROLS = FORCED + 4
 _DENSITY = np.exp(-(GRID**2) / 2) / np.sqrt(2 * np.pi)
 BASIS = np.stack(

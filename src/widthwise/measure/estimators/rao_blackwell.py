@@ -5,8 +5,8 @@ With s² its conditional variance in units of σ² (:mod:`.drawn`),
     F_n(u) − Φ(u) = E[Φ(u/s) − Φ(u)],
     Φ(u/s) − Φ(u) = −½ uφ(u) (s² − 1) + ⅛ (3u − u³)φ(u) (s² − 1)² + …,
 
-so that with the controls s² − 1 and (s² − 1)², whose means are known (:mod:`.means`), the noise of a
-member is of order n^{-3/2}, below the signal 1/n: the relative error falls with n.
+so that with the controls s² − 1 and (s² − 1)², whose means are known (:mod:`.means`), the noise of
+a member is of order n^{-3/2}, below the signal 1/n: the relative error falls with n.
 
 Source: Blackwell (1947); controls as in Glasserman (2003), 4.1.
 """

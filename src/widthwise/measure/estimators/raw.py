@@ -26,7 +26,7 @@ def below(
         place = np.searchsorted(GRID, w)
         own = None if weights is None else weights[d]
         total.append(np.bincount(place, own, len(GRID) + 1)[:-1].cumsum())
-    return np.array(total)
+    return np.array(total, float)
 
 
 def add(sums: Sums, batch: int, block: Projections) -> None:

@@ -1,7 +1,7 @@
 r"""The Stein estimator of F_n − Φ: any readout law with a Stein kernel, any depth.
 
-With g_u the solution of g' − w g = 1_{w ≤ u} − Φ(u), and τ the Stein kernel of W = v · f/σ given the
-hidden layers (:mod:`.drawn`), E[W g(W)] = E[τ g'(W)] gives
+With g_u the solution of g' − w g = 1_{w ≤ u} − Φ(u), and τ the Stein kernel of W = v · f/σ given
+the hidden layers (:mod:`.drawn`), E[W g(W)] = E[τ g'(W)] gives
 
     F_n(u) − Φ(u) = E[g_u'(W) (1 − τ)].
 

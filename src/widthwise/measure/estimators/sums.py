@@ -1,4 +1,4 @@
-r"""Means of curves with control variates, from sums over batches: memory does not grow with members.
+r"""Means of curves with control variates, from sums over batches of members.
 
 Every member brings a curve Y(u) and controls C_j whose means μ_j are known. With S the sample
 covariances, the estimate is
@@ -57,7 +57,9 @@ class Sums:
 
     def estimate(
         self, means: Means
-    ) -> tuple[Float[np.ndarray, "directions columns"], Float[np.ndarray, "rows directions columns"]]:
+    ) -> tuple[
+        Float[np.ndarray, "directions columns"], Float[np.ndarray, "rows directions columns"]
+    ]:
         """The mean of Y and rows of independent noise."""
         total = self.count.sum()
         used = self.count > 0

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import jax
@@ -10,7 +11,7 @@ from jaxtyping import Float
 
 from widthwise.finite.ensembles import simulate
 from widthwise.limit.flow import LinearFlow
-from widthwise.measure.estimators import directed, means, paired, raw
+from widthwise.measure.estimators import directed, higher, means, paired, raw
 from widthwise.measure.estimators.curve import GRID, Curve
 from widthwise.measure.estimators.drawn import Projections
 from widthwise.measure.estimators.initial import batch_ends
@@ -20,6 +21,8 @@ from widthwise.measure.estimators.sums import BATCHES, Means, Sums
 from widthwise.model.architecture import MLP
 from widthwise.training.dynamics import GradientFlow
 from widthwise.training.ensembles.draws import drawn
+from widthwise.training.ensembles.expectations import Expectations
+from widthwise.training.ensembles.neurons import independent_neurons
 from widthwise.training.solution_map import SolutionMap
 
 _BLOCK = 8192
@@ -64,7 +67,7 @@ class Trained:
         return directed.Directed(solution, GradientFlow(self.times), self.rows)
 
     def limit(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """v · c_t, s and A_tᵀ v: (times, directions) twice, (times, directions, points)."""
+        """V · c_t, s and A_tᵀ v: (times, directions) twice, (times, directions, points)."""
         w = self.directions @ self.flow.propagator(self.times)
         variance = np.einsum("tda,ab,tdb->td", w, self.flow.nngp, w)
         mean = self.flow.mean(self.times)[..., self.component] @ self.directions.T
@@ -92,10 +95,10 @@ class Trained:
             F = np.asarray(runs.initial, float).reshape(end - begin, -1)
             f = np.asarray(runs.outputs, float).reshape(end - begin, len(self.times), -1)
             cuts = np.unique(np.clip(ends, begin, end))
-            for a, b in zip(cuts[:-1], cuts[1:], strict=True):
+            for a, b in pairwise(cuts.tolist()):
                 batch = min(int(np.searchsorted(ends, a, side="right")) - 1, BATCHES - 1)
                 part = slice(a - begin, b - begin)
-                yield batch, int(a), F[part], f[part]
+                yield batch, a, F[part], f[part]
 
 
 def raw_curves(data: Trained) -> list[Curve]:
@@ -112,6 +115,22 @@ def raw_curves(data: Trained) -> list[Curve]:
         value, noise = total.estimate(Means(none, none))
         curves.append(Curve(s, value, noise, np.zeros(len(s))))
     return curves
+
+
+def _forced_moments(
+    data: Trained, controls: directed.Directed, found: Expectations, std: np.ndarray, key: jax.Array
+) -> tuple[np.ndarray, np.ndarray]:
+    """E He_k(z₀)ρ, k = 0 … 5, and errors, (times, directions, 6); nan where not known."""
+    net = data.net
+    value, error = directed.hermite_moments(found, controls, std)
+    if not directed.changes_sign(net):
+        beyond = np.full((*std.shape, 2), np.nan), np.full((*std.shape, 2), np.inf)
+    elif independent_neurons(net):
+        own = jax.random.fold_in(key, len(data.times))
+        beyond = higher.sampled_moments(controls, net, data.width, data.x, std, own)
+    else:
+        beyond = higher.sizes(value, found.linear_cumulants[4].value / std**4)
+    return np.concatenate([value, beyond[0]], -1), np.concatenate([error, beyond[1]], -1)
 
 
 def paired_curves(data: Trained, method: str) -> list[tuple[Curve, str, np.ndarray]]:
@@ -138,7 +157,7 @@ def paired_curves(data: Trained, method: str) -> list[tuple[Curve, str, np.ndarr
     nngp = np.kron(data.flow.nngp, np.eye(net.outputs))
     untrained = _UNTRAINED * data.members
     found = directed.expectations(controls, net, n, x, nngp, other, untrained)
-    moments, errors = directed.hermite_moments(found, controls, std)
+    moments, errors = _forced_moments(data, controls, found, std, other)
     cumulants = Cumulants(net, x, data.component)
     degrees = np.arange(1, paired.FORCED + 1)
     results = []
