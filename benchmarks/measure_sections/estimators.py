@@ -30,7 +30,7 @@ CASES = [
 def report():
     print(f"curve error of {MEMBERS} networks at initialization, mean of {KEYS} keys")
     print(
-        "network                       n  method          W1 (last key)          exact      rms curve   gain  s/key"
+        "network, n, method: W1 of the last key, exact W1, rms error of the curve, gain, s per key"
     )
     for activation, readout, n in CASES:
         net = network(activation, readout)
@@ -52,6 +52,7 @@ def report():
             raw = rms if method == "raw" else raw
             print(
                 f"{activation + ' × ' + readout:24s} {n:6d}  {method:14s}  "
-                f"{d.value:.4e} ± {d.error:.1e}  {exact:.4e}  {rms:.2e}  {raw / rms:6.0f}  {taken:.1f}",
+                f"{d.value:.4e} ± {d.error:.1e}  {exact:.4e}  {rms:.2e}  "
+                f"{raw / rms:6.0f}  {taken:.1f}",
                 flush=True,
             )

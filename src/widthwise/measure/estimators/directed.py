@@ -59,7 +59,7 @@ class Directed(Controls):
         return np.einsum("dx,...txj->...tdj", self.directions, rows, optimize=True)
 
     def first_order(self, outputs: np.ndarray, change: np.ndarray) -> np.ndarray:
-        """v · f⁽¹⁾_t of every member, from F and Δ: (members, times, directions)."""
+        """Deviation v · f⁽¹⁾_t, from F and Δ: (members, times, directions)."""
         residual = self.modes(outputs) - self.labels
         return np.einsum("mtdj,mj->mtd", self.forced(change), residual, optimize=True)
 

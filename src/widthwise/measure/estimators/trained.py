@@ -77,7 +77,7 @@ class Trained:
         """Batch, first member, F (members, rows) and f_t (members, times, rows) of every block."""
         ends = batch_ends(self.members)
         allowed = 1e-5 if self.net.activation.kinks else 1e-7
-        options = {"tolerance": allowed} | self.options
+        options: dict[str, Any] = {"tolerance": allowed, **self.options}
         for begin in range(0, self.members, _BLOCK):
             end = min(begin + _BLOCK, self.members)
             runs = simulate(
