@@ -56,6 +56,11 @@ class Curve:
     noise: Float[np.ndarray, "rows directions grid"]
     systematic: Float[np.ndarray, " directions"]
 
+    def __getitem__(self, row: int) -> "Curve":
+        """The curve of one projection."""
+        one = slice(row, row + 1)
+        return Curve(self.std[one], self.value[one], self.noise[:, one], self.systematic[one])
+
     @property
     def error(self) -> Float[np.ndarray, "directions grid"]:
         """The standard error of the curve."""
