@@ -16,6 +16,8 @@ container and never ask for anything from the network; formulas are Unicode and 
 from widthwise.show.figures.against_width import deviation as deviation
 from widthwise.show.figures.against_width import distance as distance
 from widthwise.show.figures.against_width import fourth_cumulant as fourth_cumulant
+from widthwise.show.figures.distances import distance_in_time as distance_in_time
+from widthwise.show.figures.distances import distance_in_width as distance_in_width
 from widthwise.show.figures.in_training import deviation_in_time as deviation_in_time
 from widthwise.show.figures.in_training import mean_shift as mean_shift
 from widthwise.show.figures.in_training import spectrum as spectrum

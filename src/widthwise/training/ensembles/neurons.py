@@ -70,7 +70,7 @@ def neuron_expectations(
     times, rows = controls.propagator.shape[:2]
     entries = rows * max(len(controls.labels), rows)
     size = int(np.clip(_NUMBERS // entries, 1024, _NEURONS))
-    sample = partial(_neurons, limit, x, len(controls.solution.y), size)
+    sample = partial(sampled_neurons, limit, x, len(controls.solution.y), size)
     moments = [controls.at(t) for t in range(times)]
     batches = [_one(moments, nngp, N, sample(k), even) for k in jax.random.split(key, _BATCHES)]
     found = {name: averaged(np.stack([b[name] for b in batches])) for name in batches[0]}
@@ -90,7 +90,7 @@ def neuron_expectations(
     )
 
 
-def _neurons(
+def sampled_neurons(
     net: MLP, x: np.ndarray, train: int, size: int, key: jax.Array
 ) -> tuple[np.ndarray, np.ndarray]:
     """η (neurons, points) and κ (neurons, points, train), each less its mean."""

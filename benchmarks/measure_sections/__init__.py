@@ -1,0 +1,1 @@
+"""Sections of benchmarks/measures.py, one file each."""
