@@ -6,3 +6,4 @@ One theorem, one file: :mod:`.stein` (Theorem 1), :mod:`.deep` (Theorem 2), :mod
 
 from widthwise.measure.bounds.initial import distance_bound as distance_bound
 from widthwise.measure.bounds.value import DistanceBound as DistanceBound
+from widthwise.measure.bounds.trained import trained_distance_bound as trained_distance_bound

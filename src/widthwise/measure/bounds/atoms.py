@@ -28,9 +28,8 @@ from numpy.polynomial import legendre
 from scipy.interpolate import CubicSpline
 
 from widthwise.limit.first_layer.projection import evaluate, project
-from widthwise.limit.first_layer.rules import panel_edges
 from widthwise.measure.bounds.features import Features
-from widthwise.measure.bounds.stein_kernel import integration
+from widthwise.measure.bounds.stein_kernel import integration, law_expectation
 from widthwise.model.activations import Activation
 from widthwise.model.architecture import MLP
 from widthwise.model.laws import Gaussian, Law
@@ -45,19 +44,7 @@ _TAIL = 1e-200
 
 def third_moment(law: Law) -> float:
     """E|a|³."""
-    if law.discrete:
-        values, weights = law.quadrature(1)
-        return float(weights @ np.abs(values) ** 3)
-    return _third_moment_of_density(law)
-
-
-def _third_moment_of_density(law: Law) -> float:
-    edges = panel_edges(law)
-    edges = np.unique(np.append(edges, 0.0)) if edges[0] < 0 < edges[-1] else edges
-    x, w = legendre.leggauss(40)
-    half = np.diff(edges)[:, None] / 2
-    z = edges[:-1, None] + half * (1 + x)
-    return float((half * w * np.abs(z) ** 3 * law.density(z)).sum())
+    return float(law_expectation(law, lambda a: np.abs(a) ** 3))
 
 
 def goldstein_constant(features: Features, law: Law) -> float:
