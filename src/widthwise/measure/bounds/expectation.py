@@ -14,7 +14,7 @@ from widthwise.algebra.gaussian import Estimate, Rule
 from widthwise.limit.first_layer import rules, sobol
 from widthwise.limit.first_layer.projection import Projection
 
-TOLERANCE = 1e-9
+TOLERANCE = 1e-7
 _ACCEPTED = 1e-4
 _BLOCK = 1 << 13
 _WORK = 6e8  # nodes times columns

@@ -38,6 +38,7 @@ from widthwise.model.laws import Gaussian
 
 METRIC = "bounded_lipschitz"
 _REACH = 2.0
+_INTEGRATION = 1e-4
 _LARGE = 0.1  # pushed-forward bounds above this are measured instead, where they can be
 
 
@@ -95,8 +96,21 @@ class Question:
         return A if self.v is None else self.v @ A
 
 
-def certificate(question: Question) -> DistanceBound:
-    """The statistical certificate of a question."""
+def trained(question: Question) -> Runs:
+    """The ensemble a certificate is about."""
+    q = question
+    data = (q.x_train, q.y_train, q.x_test, q.moments, q.members, q.key)
+    record = "ntk" if q.grid else ()
+    return simulate(q.net, q.width, *data, record=record, tolerance=_INTEGRATION)
+
+
+def certificate(question: Question, runs: Runs | None = None) -> DistanceBound:
+    """The statistical certificate of a question.
+
+    Args:
+        question: what it is about.
+        runs: its ensemble, if that was trained already (:func:`trained`).
+    """
     q = question
     reason = between.not_covered(q.net) if q.grid else ""
     if reason:
@@ -109,7 +123,9 @@ def certificate(question: Question) -> DistanceBound:
     if initial.obstacle:
         return next(b for b in pushed if b is not None)
     measured = isinstance(q.net.weight_law[q.net.depth], Gaussian) and first.max() > _LARGE
-    statements = len(q.times) * (2 if measured else 1) + (3 if q.grid else 0)
+    moved = q.times > 0  # at time 0 the network is on the linear flow
+    statements = moved.sum() + (len(q.times) if measured else 0)
+    statements = max(int(statements) + (3 if q.grid else 0), 1)
     delta = (1 - q.confidence) / statements
     methods = sorted({b.method for b in pushed if b is not None})
     hypotheses = [Hypothesis(f"at initialization: {method}") for method in methods if method]
@@ -118,21 +134,11 @@ def certificate(question: Question) -> DistanceBound:
         found = _by_mixture(q, A, flow, kernels, delta)
         hypotheses.append(Hypothesis("readout law is Gaussian: mean conditional distance measured"))
         first = np.minimum(first, found)
-    runs = simulate(
-        q.net,
-        q.width,
-        q.x_train,
-        q.y_train,
-        q.x_test,
-        q.moments,
-        q.members,
-        q.key,
-        record="ntk" if q.grid else (),
-    )
+    runs = trained(q) if runs is None else runs
     deviation = _deviation(q, flow, runs)
     at = np.searchsorted(q.moments, q.times)
     small = np.minimum(deviation[:, at], _REACH)
-    second = upper_limit(small, _REACH, delta)
+    second = np.where(moved, upper_limit(small, _REACH, delta), 0.0)
     values = np.minimum(first + second, _REACH)
     constants = {"members": float(q.members), "delta": delta, "integration": runs.integration_error}
     worst = int(values.argmax())
@@ -166,9 +172,8 @@ def certificate(question: Question) -> DistanceBound:
 def _deviation(q: Question, flow: LinearFlow, runs: Runs) -> Float[np.ndarray, "members times"]:
     R = runs.outputs - flow.outputs(runs.initial, q.moments)
     if q.v is not None:
-        return np.abs(q.v[0] @ R[..., 0].swapaxes(1, 2).swapaxes(0, 1)) + np.abs(
-            q.v
-        ).sum() * runs.integration_error
+        off = float(np.abs(q.v).sum()) * runs.integration_error
+        return np.abs(R[..., 0] @ q.v[0]) + off
     off = math.sqrt(R[0, 0].size) * runs.integration_error
     return np.linalg.norm(R, axis=(2, 3)) + off
 
