@@ -1,6 +1,6 @@
-r"""How far the deviation from the linear flow can move between two recorded times, network by network.
+r"""How far |f_t − linear flow| can move between two recorded times, network by network.
 
-One hidden layer, one output, |φ'| ≤ M₁, |φ''| ≤ M₂ (scaled by the readout's σ_w; φ itself may grow),
+One hidden layer, one output, |φ'| ≤ M₁, |φ''| ≤ M₂ (scaled by the readout's σ_w; φ may grow),
 ε = n^{-1/2}, c = M₁B, all points in B, b. The residual never grows, so that over [t_j, t_{j+1}] of
 length Δ the parameters of neuron k move by no more than the solution of
 
@@ -53,7 +53,7 @@ def not_covered(net: MLP) -> str:
 def largest_between(
     runs: Runs, flow: LinearFlow, R: Float[np.ndarray, "members times"]
 ) -> tuple[Float[np.ndarray, "members intervals"], Float[np.ndarray, "members intervals"]]:
-    """sup |R_τ| over every interval between recorded times, and what half an interval adds to |R|.
+    """Bounds of |R_τ| every interval between recorded times, and what half of it adds.
 
     Args:
         runs: networks with recorded kernels, from time 0.
@@ -105,7 +105,8 @@ def _jacobians(net: MLP, width: int, runs: Runs, path, pieces):
         count = len(path[rows])
         padded = [np.pad(p[rows], ((0, block - count), (0, 0))) for p in (path, pieces)]
         members = runs.first + np.arange(start, start + block)
-        found = _bounds(net, width, runs.key, jnp.asarray(x), jnp.asarray(members), *padded, constants)
+        drawn = (runs.key, jnp.asarray(x), jnp.asarray(members))
+        found = _bounds(net, width, *drawn, padded[0], padded[1], constants)
         moved.append(np.asarray(found[0])[:count])
         size.append(np.asarray(found[1])[:count])
     bias = float(net.bias_std[1]) if net.has_bias(1) else 0.0

@@ -5,10 +5,10 @@ W₂²(law of one neuron's preactivations given the layers below, N(0, K^l)),
 
     D_{l+1} ≤ σ_w Λ D_l + s_{l+1}/√n_l,     D_1 = 0 (the first layer keeps its exact law),
 
-s_{l+1} the constant C of Theorem 1 (:mod:`.stein`) for the features φ(z), z ~ N(0, K^l), and the law
-of the weights of layer l + 1. Given layer l its neurons are independent copies: each is coupled with
-a Gaussian one, the same weights move both, and Theorem 1 holds for the Gaussian features. Outputs A f
-of q components:
+s_{l+1} the constant C of Theorem 1 (:mod:`.stein`) for the features φ(z), z ~ N(0, K^l), and the
+law of the weights of layer l + 1. Given layer l its neurons are independent copies: each is coupled
+with a Gaussian one, the same weights move both, and Theorem 1 holds for the Gaussian features.
+Outputs A f of q components:
 
     W₂ ≤ √q (σ_w Λ ‖A‖ D_L + C(A)/√n_L).
 

@@ -55,9 +55,7 @@ def _by_rules(projection: Projection, observable, kinks, columns: int) -> Estima
     if projection.atoms > rules.MOST_ATOMS or projection.continuous > most:
         return None
     made = (
-        rules.panel_rules(projection, kinks, _PANELS)
-        if kinked
-        else rules.product_rules(projection)
+        rules.panel_rules(projection, kinks, _PANELS) if kinked else rules.product_rules(projection)
     )
 
     def affordable() -> Iterator[Rule]:

@@ -1,6 +1,6 @@
 r"""The features of one neuron of a hidden layer, whitened for the outputs a bound is about.
 
-With h = σ_w φ(z) ∈ R^m, z of the limit law of the layer, M = E hhᵀ and K = M + σ_b² 11ᵀ, the outputs
+With h = σ_w φ(z) ∈ R^m, z of the limit law of the layer, M = E hhᵀ and K = M + σ_b² 11ᵀ, outputs
 are A f, f = n^{-1/2} Σ_k a_k h_k + σ_b b 1. A is reduced to the directions it sees and K to the
 directions in which it varies, so that up to an isometry of the outputs
 

@@ -8,9 +8,9 @@ For every p₀ in (0, 1) with π = 1 − P₃/p₀³ > 0, g = ((1 − p₀)^{-1/
     W₁ ≤ H + √λ̄ P₃ p₀^{-5/2},     W₂² ≤ 4H² + λ̄ P₃ p₀^{-2},     H² = h₂² + h₄² + h₆².
 
 Where ‖D‖_F² ≤ p₀ the mixture has a density whose Hermite components of degree 2, 4 and ≥ 6 are h₂,
-h₄, h₆ in Ḣ^{-1}; the rest has probability P₃/p₀³ and is moved at the cost of its variance. A₄ is the
-Ḣ^{-1} norm of the fourth-cumulant term, lim n W₂ = A₄, so the theorem is sharp up to a factor 2 in
-W₂ and 1 in W₁: with κ the fourth cumulants of √n w-sums,
+h₄, h₆ in Ḣ^{-1}; the rest has probability P₃/p₀³ and is moved at the cost of its variance. A₄ is
+the Ḣ^{-1} norm of the fourth-cumulant term, lim n W₂ = A₄, so the theorem is sharp up to a factor 2
+in W₂: with κ the fourth cumulants of √n w-sums,
 
     A₄² = (1/4!) Σ κ_{ijkl}²/(1/λ_i + 1/λ_j + 1/λ_k + 1/λ_l).
 
@@ -28,7 +28,6 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy.optimize import minimize_scalar
 
 from widthwise.algebra.gaussian import Estimate
 from widthwise.measure.bounds.features import Features
@@ -75,9 +74,7 @@ def moments(features: Features) -> Moments:
     value, error = features.expectation(observable)
     ends = np.cumsum([size**2, 1, 1, size, size**2])
     values, errors = np.split(value, ends), np.split(_MARGIN * error, ends)
-    C, B = (
-        Estimate(values[i].reshape(size, size), errors[i].reshape(size, size)) for i in (0, 4)
-    )
+    C, B = (Estimate(values[i].reshape(size, size), errors[i].reshape(size, size)) for i in (0, 4))
     fourth, sixth, vector = (Estimate(values[i], errors[i]) for i in (1, 2, 3))
     third, off = float(np.linalg.norm(values[5])), float(np.linalg.norm(errors[5]))
     a4 = _norm(_symmetrized(C.value, r), features.lam)
@@ -135,21 +132,18 @@ def bounds(given: Moments, n: int) -> Bounds:
     """Theorem 3 at one width, each bound at the best p₀."""
     p3 = third_power(given, n)
 
-    def at(log: float) -> tuple[float, float]:
-        return _at(math.exp(log), p3, given, n)
-
     low = math.log(p3) / 3
     if low >= -1e-9:
         return Bounds(math.inf, math.inf, math.nan, p3)
-    grid = np.linspace(low, 0.0, 202)[1:-1]
+    logs = np.linspace(low, 0.0, 402)[1:-1]
+    values = np.array([_at(math.exp(log), p3, given, n) for log in logs])
     found = []
-    for which in (0, 1):
-        values = [at(g)[which] for g in grid]
-        i = int(np.argmin(values))
-        span = (grid[max(i - 1, 0)], grid[min(i + 1, len(grid) - 1)])
-        best = minimize_scalar(lambda g, w=which: at(g)[w], bounds=span, method="bounded")
-        log = float(best.x) if best.fun < values[i] else float(grid[i])
-        found.append((at(log)[which], math.exp(log)))
+    for column in values.T:  # once more, finely, around the best
+        i = int(column.argmin())
+        near = np.linspace(logs[max(i - 1, 0)], logs[min(i + 1, len(logs) - 1)], 41)
+        which = len(found)
+        best = min((_at(math.exp(log), p3, given, n)[which], log) for log in near)
+        found.append((best[0], math.exp(best[1])))
     return Bounds(found[0][0], found[1][0], found[1][1], p3)
 
 

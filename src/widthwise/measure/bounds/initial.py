@@ -78,7 +78,9 @@ class InitialBounds:
         rows = len(A) * components
         found = [
             replace(one, value=converted(metric, one.value, second, rows), metric=metric)
-            for one, second in self._theorems(given, float(np.linalg.norm(A, 2)), metric, components)
+            for one, second in self._theorems(
+                given, float(np.linalg.norm(A, 2)), metric, components
+            )
         ]
         best = min(found, key=lambda one: one.value)
         others = tuple(one for one in found if one is not best)
@@ -199,12 +201,12 @@ class InitialBounds:
         s = self.neuron.bias_std
         bias = f"output bias Gaussian of standard deviation {s:g}" if s else "no output bias"
         made = [Hypothesis(bias), Hypothesis("weights of different layers independent")]
-        made.append(
-            Hypothesis(f"expectations by quadrature, relative error {error:.1e} (added)")
-        )
+        made.append(Hypothesis(f"expectations by quadrature, relative error {error:.1e} (added)"))
         if given.left_out:
             made.append(
-                Hypothesis(f"directions that hardly vary are left out and cost {given.left_out:.1e}")
+                Hypothesis(
+                    f"directions that hardly vary are left out and cost {given.left_out:.1e}"
+                )
             )
         return tuple(made)
 

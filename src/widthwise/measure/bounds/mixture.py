@@ -8,6 +8,8 @@ Given the last hidden layer the outputs are N(0, K_n), K_n = σ_w² φφᵀ/n_L 
 One number per network, computed from its initialization alone and averaged over drawn networks.
 """
 
+from itertools import pairwise
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -44,7 +46,7 @@ def conditional_kernels(
         key: JAX random key; member i is drawn from fold_in(key, i), as by ``simulate``.
     """
     fan = (x.shape[1], *net.widths(width), net.outputs)
-    weights = sum(a * b for a, b in zip(fan, fan[1:], strict=False))
+    weights = sum(a * b for a, b in pairwise(fan))
     block = int(np.clip(_NUMBERS // weights, 1, 256))
     starts = range(0, members, block)
     points = jnp.asarray(x)

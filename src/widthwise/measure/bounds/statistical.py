@@ -15,7 +15,7 @@ that all statements hold together. The error of the integration is added to |R_t
 network, of what it can add between them (:mod:`.between`); the first term by its value at the start
 times sup_t ‖A_t‖. On train outputs |R_t| ≤ |r_T| + |r^∞_T| from T on, which gives all t ≥ 0.
 
-What is certified is about independent draws; the random numbers of the simulation are taken as such.
+What is certified is about independent draws; the simulation's random numbers are taken as such.
 """
 
 import math
@@ -92,7 +92,7 @@ class Question:
         return np.unique(np.concatenate([finer, self.times]))
 
     def seen(self, A: np.ndarray) -> np.ndarray:
-        """v A, or A."""
+        """Outputs that are looked at: v A, or A."""
         return A if self.v is None else self.v @ A
 
 
@@ -118,7 +118,9 @@ def certificate(question: Question, runs: Runs | None = None) -> DistanceBound:
     flow = linear_flow(q.net, q.x_train, q.y_train, q.x_test)
     A = flow.propagator(q.times)
     initial = InitialBounds(q.net, q.x, q.width)
-    pushed = [initial.bound(q.seen(a), METRIC, q.components) if q.seen(a).any() else None for a in A]
+    pushed = [
+        initial.bound(q.seen(a), METRIC, q.components) if q.seen(a).any() else None for a in A
+    ]
     first = np.array([_REACH if b is None else min(b.value, _REACH) for b in pushed])
     if initial.obstacle:
         return next(b for b in pushed if b is not None)

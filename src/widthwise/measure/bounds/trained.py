@@ -39,7 +39,7 @@ def trained_distance_bound(
 ) -> DistanceBound:
     """An upper bound of the distance of trained outputs f_t from N(c_t, A_t K A_tᵀ).
 
-    ``kind="proven"`` is Theorem T: uniform over all t ≥ 0, train outputs, with explicit constants of
+    ``kind="proven"`` is Theorem T: uniform over all t ≥ 0, train outputs, explicit constants at the
     rate n^{-1/2} that are far too large for real widths. ``kind="statistical"`` trains networks of
     this width and bounds what they show, valid at a finite number of them.
 
@@ -89,8 +89,8 @@ def trained_distance_bound(
         wrong = [name for name, value in given.items() if value is not None]
         if wrong or grid:
             raise ValueError(
-                f"{wrong[0] if wrong else 'grid'} belongs to kind='statistical': Theorem T is about "
-                "all train outputs at all times"
+                f"{wrong[0] if wrong else 'grid'} belongs to kind='statistical': Theorem T is "
+                "about all train outputs at all times"
             )
         return _proven(net, x, y, n, metric)
     if kind != "statistical":
@@ -152,5 +152,7 @@ def _proven(net: MLP, x: np.ndarray, y: np.ndarray, n: int, metric: str) -> Dist
         Hypothesis(f"8 moments of the readout law {net.weight_law[1].name}"),
     )
     if math.isclose(terms["P_bad"], 1.0):
-        hypotheses += (Hypothesis("P_bad is at its cap 1: this width is too small to say anything"),)
+        hypotheses += (
+            Hypothesis("P_bad is at its cap 1: this width is too small to say anything"),
+        )
     return DistanceBound(value, metric, n, "Theorem T (uniform in time)", names, hypotheses)

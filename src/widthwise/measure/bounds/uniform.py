@@ -10,8 +10,9 @@ x̃ = (σ_w x/√d, σ_b), b = max |x̃_i|, M_φ = √m M₀, β₀² = M_φ² +
 
 For any ε, η in (0, 1), c_I = (1 − η)^{-2}/(1 − ε), s₀ = η√((1 − ε)λ), ι = s₀/(M₁B), q_*² > E q_ι,
 
-    E sup_t min(|R_t|, 2) ≤ n^{-1/2} { √(v_Θ E|r₀|²)/λ + c_I λ^{-2} √(E|r₀|⁴) ((E q_ι)² + Var q_ι/n)^{1/4}
-           × (2 [(β₀² + M₁²B²)² + M₁⁴B⁴ Var(a²)/n]^{1/4} + s₀) } + 2 P_bad,
+    E sup_t min(|R_t|, 2) ≤ n^{-1/2} { √(v_Θ E|r₀|²)/λ
+           + c_I λ^{-2} √(E|r₀|⁴) ((E q_ι)² + Var q_ι/n)^{1/4}
+             × (2 [(β₀² + M₁²B²)² + M₁⁴B⁴ Var(a²)/n]^{1/4} + s₀) } + 2 P_bad,
     P_bad ≤ m e^{-nε²/2ν} + Var q_ι/(n (q_*² − E q_ι)²) + E|r₀|⁴ (c_I q_*/(s₀ λ √n))⁴.
 
 The residual never grows, so that the fluctuation of Θ_n(0) needs no event; the drift of the kernel
@@ -57,7 +58,8 @@ def not_covered(net: MLP) -> str:
         return f"Theorem T needs a smooth activation; {phi.name} has kinks"
     if phi.sup_norms is None or not all(map(math.isfinite, phi.sup_norms)):
         return (
-            f"Theorem T needs finite bounds of |φ|, |φ'|, |φ''|; {phi.name} declares {phi.sup_norms}"
+            f"Theorem T needs finite bounds of |φ|, |φ'|, |φ''|; {phi.name} declares "
+            f"{phi.sup_norms}"
         )
     law = net.weight_law[1]
     if law.highest_moment < 8:
@@ -152,7 +154,10 @@ class Training:
             drift = c / self.smallest**2 * math.sqrt(r4) * (q**2 + var / n) ** 0.25
             drift *= 2 * size**0.25 + s0
             event = _EVENTS * math.sqrt(q)
-            bad = var / (n * (event**2 - q) ** 2) + r4 * (c * event / (s0 * self.smallest * root)) ** 4
+            bad = (
+                var / (n * (event**2 - q) ** 2)
+                + r4 * (c * event / (s0 * self.smallest * root)) ** 4
+            )
             eigenvalue = self.points * math.exp(-n * epsilon**2 / (2 * self.relative))
             P = min(1.0, eigenvalue + float(bad.min()))
             lost = 2 * P if metric == "bounded_lipschitz" else 2 * r4**0.25 * P**0.75
