@@ -119,8 +119,32 @@ def _block_extremes(at: Evaluation, u: np.ndarray) -> tuple[float, float]:
         values = np.linalg.eigvalsh(blocks[chosen])
         negative = max(negative, float(-values[:, 0].min()))
         largest = max(largest, float(np.abs(values).max()))
-    slack = 100 * (len(inputs) + size + k) * UNIT * float(norms.max())
+    slack = 8 * (size + k) ** 2 * UNIT * float(norms.max()) + _block_error(at, force, inputs)
     return tuple(p.scales[-1] * (value + slack) * SAFE for value in (negative, largest))  # pyright: ignore[reportReturnType]
+
+
+def _local_errors(at: Evaluation, terms: int) -> tuple[np.ndarray, np.ndarray]:
+    """Errors of φ' and φ'' at every neuron, those of sums of so many terms with them included.
+
+    64 units of rounding, and what the error of z makes of φ' and φ''; sums are off by γ times those
+    of the absolute values, which stay large where terms cancel.
+    """
+    b = at.problem.bounds
+    z, error, each = np.abs(at.preactivation(0)[0]), at.forward_errors[1][0], 4 * terms * UNIT
+    slope = b.curvature * error + 64 * UNIT * (b.slope + b.curvature * z) + each * b.slope
+    third = b.third * (error + 64 * UNIT * z) if np.isfinite(b.third) else np.inf
+    return slope, third + (64 * UNIT + each) * b.curvature
+
+
+def _block_error(at: Evaluation, force: np.ndarray, inputs: np.ndarray) -> float:
+    """How far the computed blocks are from those of the exact network, in Frobenius norm."""
+    readout = np.abs(at.blocks[-1].weight)
+    terms = len(inputs) + inputs.shape[1] + len(readout) + 10
+    slope, curvature = _local_errors(at, terms)
+    sizes, row = np.abs(force), np.sqrt((inputs**2).sum(1))
+    square = (curvature * (sizes @ readout) * row[:, None] ** 2).sum(0)
+    corner = slope.T @ (sizes * row[:, None])
+    return float(np.sqrt(square**2 + 2 * (corner**2).sum(1)).max()) * SAFE
 
 
 def _along(at: Evaluation, v: tuple) -> float:
@@ -139,4 +163,26 @@ def _along(at: Evaluation, v: tuple) -> float:
     gram += np.kron(by_readout @ by_readout.T, np.eye(k))
     root = np.repeat(p.root, k)
     gram = root[:, None] * gram * root
-    return p.scales[-1] * _root_of_largest(gram, by_weight.shape[-1] + inputs.shape[1])
+    largest = _root_of_largest(gram, by_weight.shape[-1] + inputs.shape[1])
+    return p.scales[-1] * (largest + _along_error(at, v, np.abs(shift), inputs)) * SAFE
+
+
+def _along_error(at: Evaluation, v: tuple, shift: np.ndarray, inputs: np.ndarray) -> float:
+    """How far the matrix of which :func:`_along` takes the norm is from the exact one, |·|_F."""
+    p = at.problem
+    terms = p.x.shape[1] + 10
+    slope, curvature = _local_errors(at, terms)
+    largest = p.scales[0] * (np.abs(p.x) @ np.abs(v[0].weight).T)
+    if v[0].bias is not None:
+        largest = largest + p.bias_scales[0] * np.abs(v[0].bias)
+    moved = 4 * terms * UNIT * largest
+    sizes = np.sqrt((at.blocks[-1].weight ** 2).sum(0)) * (
+        curvature * shift + p.bounds.curvature * moved
+    )
+    sizes = sizes + slope * np.sqrt((v[1].weight ** 2).sum(0))
+    rows = np.sqrt((inputs**2).sum(1)[:, None] * sizes**2).ravel()
+    readout = len(v[1].weight) ** 0.5 * (slope * shift + p.bounds.slope * moved)
+    root = p.root[:, None]
+    return float(
+        np.hypot(np.linalg.norm(root * rows.reshape(shift.shape)), np.linalg.norm(root * readout))
+    )
