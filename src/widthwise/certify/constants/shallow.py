@@ -123,28 +123,26 @@ def _block_extremes(at: Evaluation, u: np.ndarray) -> tuple[float, float]:
     return tuple(p.scales[-1] * (value + slack) * SAFE for value in (negative, largest))  # pyright: ignore[reportReturnType]
 
 
-def _local_errors(at: Evaluation, terms: int) -> tuple[np.ndarray, np.ndarray]:
-    """Errors of φ' and φ'' at every neuron, those of sums of so many terms with them included.
+def _local_errors(at: Evaluation, terms: int) -> tuple[float, float]:
+    """Largest errors of φ' and φ'', those of sums of so many terms with them included.
 
     64 units of rounding, and what the error of z makes of φ' and φ''; sums are off by γ times those
     of the absolute values, which stay large where terms cancel.
     """
-    b = at.problem.bounds
-    z, error, each = np.abs(at.preactivation(0)[0]), at.forward_errors[1][0], 4 * terms * UNIT
-    slope = b.curvature * error + 64 * UNIT * (b.slope + b.curvature * z) + each * b.slope
-    third = b.third * (error + 64 * UNIT * z) if np.isfinite(b.third) else np.inf
-    return slope, third + (64 * UNIT + each) * b.curvature
+    b, each = at.problem.bounds, (64 + 4 * terms) * UNIT
+    z = max(float(values.max()) for values in (-at.preactivation(0)[0], at.preactivation(0)[0]))
+    moved = float(at.forward_errors[1][0].max()) + 64 * UNIT * z
+    third = b.third * moved if np.isfinite(b.third) else np.inf
+    return b.curvature * moved + each * b.slope, third + each * b.curvature
 
 
 def _block_error(at: Evaluation, force: np.ndarray, inputs: np.ndarray) -> float:
     """How far the computed blocks are from those of the exact network, in Frobenius norm."""
-    readout = np.abs(at.blocks[-1].weight)
-    terms = len(inputs) + inputs.shape[1] + len(readout) + 10
-    slope, curvature = _local_errors(at, terms)
-    sizes, row = np.abs(force), np.sqrt((inputs**2).sum(1))
-    square = (curvature * (sizes @ readout) * row[:, None] ** 2).sum(0)
-    corner = slope.T @ (sizes * row[:, None])
-    return float(np.sqrt(square**2 + 2 * (corner**2).sum(1)).max()) * SAFE
+    slope, curvature = _local_errors(at, len(inputs) + inputs.shape[1] + force.shape[1] + 10)
+    column = np.sqrt((at.blocks[-1].weight ** 2).sum(0).max())
+    sizes, square = np.sqrt((force**2).sum(1)), (inputs**2).sum(1)
+    corner = slope * (sizes @ np.sqrt(square))
+    return float(np.hypot(curvature * column * (sizes @ square), 2 * corner)) * SAFE
 
 
 def _along(at: Evaluation, v: tuple) -> float:
@@ -164,25 +162,20 @@ def _along(at: Evaluation, v: tuple) -> float:
     root = np.repeat(p.root, k)
     gram = root[:, None] * gram * root
     largest = _root_of_largest(gram, by_weight.shape[-1] + inputs.shape[1])
-    return p.scales[-1] * (largest + _along_error(at, v, np.abs(shift), inputs)) * SAFE
+    error = _along_error(at, v, float(np.linalg.norm(shift)), inputs)
+    return p.scales[-1] * (largest + error) * SAFE
 
 
-def _along_error(at: Evaluation, v: tuple, shift: np.ndarray, inputs: np.ndarray) -> float:
+def _along_error(at: Evaluation, v: tuple, shift: float, inputs: np.ndarray) -> float:
     """How far the matrix of which :func:`_along` takes the norm is from the exact one, |·|_F."""
     p = at.problem
     terms = p.x.shape[1] + 10
     slope, curvature = _local_errors(at, terms)
-    largest = p.scales[0] * (np.abs(p.x) @ np.abs(v[0].weight).T)
-    if v[0].bias is not None:
-        largest = largest + p.bias_scales[0] * np.abs(v[0].bias)
-    moved = 4 * terms * UNIT * largest
-    sizes = np.sqrt((at.blocks[-1].weight ** 2).sum(0)) * (
-        curvature * shift + p.bounds.curvature * moved
-    )
-    sizes = sizes + slope * np.sqrt((v[1].weight ** 2).sum(0))
-    rows = np.sqrt((inputs**2).sum(1)[:, None] * sizes**2).ravel()
-    readout = len(v[1].weight) ** 0.5 * (slope * shift + p.bounds.slope * moved)
-    root = p.root[:, None]
-    return float(
-        np.hypot(np.linalg.norm(root * rows.reshape(shift.shape)), np.linalg.norm(root * readout))
-    )
+    column = float(np.sqrt((at.blocks[-1].weight ** 2).sum(0).max()))
+    parts = [np.linalg.norm(part) for part in v[0] if part is not None]
+    moved = 4 * terms * UNIT * float(np.linalg.norm(inputs)) * float(np.linalg.norm(parts))
+    by_weight = column * (curvature * shift + p.bounds.curvature * moved)
+    by_weight += slope * len(inputs) ** 0.5 * float(np.linalg.norm(v[1].weight))
+    row = float(np.sqrt((inputs**2).sum(1).max()))
+    by_readout = len(v[1].weight) ** 0.5 * (slope * shift + p.bounds.slope * moved)
+    return float(p.root.max() * np.hypot(row * by_weight, by_readout))

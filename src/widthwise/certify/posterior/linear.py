@@ -36,7 +36,7 @@ from widthwise.certify.posterior.spectrum import LinearReference, Spectrum, kern
 
 _METHOD = "linear_reference"
 _START = 1e-2  # first time, in units of 1/λ_max
-_END = 12.0  # last time, in units of 1/α²
+_END = 24.0  # last time, in units of 1/α²
 _RATIO = 0.04  # relative length of an interval at width 1000 and below
 _RELIABLE = 1e3  # λ_min must exceed its margin by this factor
 
