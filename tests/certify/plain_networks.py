@@ -1,7 +1,6 @@
 """Networks and their training in plain numpy, an oracle that shares no code with the library."""
 
 import numpy as np
-from scipy.integrate import solve_ivp
 from scipy.special import erf, ndtr
 
 _ROOT = np.sqrt(2 * np.pi)
@@ -40,7 +39,7 @@ class Plain:
             for part in layer
             if part is not None
         ]
-        self.start = np.concatenate(parts)
+        self.start, self.labels = np.concatenate(parts), self.y
 
     def _unpacked(self, theta):
         at, made = 0, []
@@ -105,60 +104,3 @@ class Plain:
             rows.append(np.concatenate([part.reshape(m, -1) for part in parts], axis=1))
         J = np.stack(rows, axis=1).reshape(m * outputs, -1)
         return J @ J.T
-
-    def flow(self, end, count=12):
-        """θ at ``count`` times up to ``end``, by DOP853 at tight tolerance."""
-        times = np.concatenate([[0], np.geomspace(end / 1e3, end, count)])
-        made = solve_ivp(
-            lambda t, theta: -self.gradient(theta),
-            (0, end),
-            self.start,
-            method="DOP853",
-            t_eval=times,
-            rtol=1e-10,
-            atol=1e-12,
-        )
-        return times, made.y.T
-
-    def descent(self, step, count, way=()):
-        """The iterates of gradient descent, those in ``way`` given and not computed again."""
-        thetas = [np.asarray(theta, self.precision) for theta in way] or [self.start]
-        for _ in range(count + 1 - len(thetas)):
-            thetas.append(thetas[-1] - self.precision(step) * self.gradient(thetas[-1]))
-        return np.arange(count + 1), np.array(thetas)
-
-
-def assert_inside(certificate, plain, longest=300.0, way=()):
-    """Train, and hold every certified number against what happened.
-
-    A certificate that is not about the start needs the computed iterates up to its own, ``way``.
-    """
-    assert certificate.from_start == (not len(way))
-    theta0 = np.asarray(plain.kernel(plain.start), float)
-    values, vectors = np.linalg.eigh(theta0)
-    flow = certificate.dynamics == "flow"
-    if flow:
-        end = min(max(6 / values[0], 1.3 * certificate.since), longest / values[-1])
-        times, thetas = plain.flow(end)
-        decay = np.exp(-values * times[:, None])
-    else:
-        times, thetas = plain.descent(certificate.step, int(certificate.since) + 60, way)
-        decay = (1 - certificate.step * values) ** times[:, None]
-    r = np.array([plain.residual(theta) for theta in thetas], dtype=float)
-    linear = (decay * (vectors.T @ r[0])) @ vectors.T
-    slack, floor = 1 + 1e-7, 1e-8 + 1e-10 * np.linalg.norm(r[0]) * np.linalg.norm(plain.start)
-    movement = max(float(np.linalg.norm(theta - plain.start)) for theta in thetas)
-    assert movement <= certificate.movement * slack + floor
-    late = [theta for t, theta in zip(times, thetas, strict=True) if t >= certificate.ntk_since]
-    for theta in late[:: max(1, len(late) // 12)]:
-        change = np.linalg.norm(np.asarray(plain.kernel(theta), float) - theta0, 2)
-        assert change <= certificate.ntk_change * slack + floor
-    if certificate.output_deviation is not None:
-        assert (
-            np.linalg.norm(r - linear, axis=1).max() <= certificate.output_deviation * slack + floor
-        )
-    size, after = np.linalg.norm(r, axis=1), times >= certificate.since
-    if after.sum() > 1:
-        t, size = times[after] - times[after][0], size[after]
-        fall = np.exp(-certificate.rate * t) if flow else (1 - certificate.rate) ** t
-        assert (size <= size[0] * fall * slack + floor).all()

@@ -14,16 +14,23 @@ from widthwise.certify import certify
 WIDTHS = 2 ** np.arange(11, 16)
 SEEDS = 10
 X = np.array([[1.0, 0.2], [-0.3, 1.1]])
-Y = np.array([0.4, -0.3])
+RESIDUAL = np.array([0.04, -0.03])
 
 
 def certified(net):
-    """|Θ_t - Θ_0| and |f_t - f_lin| by the linear reference, (widths, seeds, 2)."""
+    """|Θ_t - Θ_0| and |f_t - f_lin| by the linear reference, (widths, seeds, 2).
+
+    The labels are the network's own outputs less a residual that is the same for every network.
+    What is certified is about A|r| n^{-1/2} + B|r|²/n, the first measured along the linear flow
+    (A = 0 for symmetric laws), the second that of the distance from it times the Lipschitz constant
+    of J. A random residual of size 1 mixes the two, and its square scatters.
+    """
     found = np.empty((len(WIDTHS), SEEDS, 2))
     for i, n in enumerate(WIDTHS):
         for seed in range(SEEDS):
             parameters = net.init(jax.random.key(1000 * i + seed), int(n), 2)
-            made = certify(net, parameters, X, Y, method="linear_reference")
+            labels = np.asarray(net.apply(parameters, X))[:, 0] - RESIDUAL
+            made = certify(net, parameters, X, labels, method="linear_reference")
             assert made.holds, f"width {n}, seed {seed}: {made.reason}"
             found[i, seed] = made.ntk_change, made.output_deviation
     return found
@@ -50,15 +57,9 @@ def slope(values):
     ids=["symmetric", "skewed"],
 )
 def test_certified_distances_fall_like_their_power_of_the_width(net, power):
-    """Within three errors of its power; for symmetric laws n^{-1/2} is excluded, too.
-
-    For skewed laws 1/n is not: ten seeds give -0.74 ± 0.11 and -0.88 ± 0.16, so that case only says
-    that the fall is compatible with n^{-1/2}.
-    """
+    """Within three errors of its power, and more than three from the other one."""
     found = certified(net)
     for quantity in (0, 1):
         fitted, error = slope(found[:, :, quantity])
-        assert error < 0.2
         assert abs(fitted - power) < 3 * error
-        if power == -1.0:
-            assert fitted + 3 * error < -0.5
+        assert abs(fitted - (-1.5 - power)) > 3 * error

@@ -86,6 +86,46 @@ def test_block_eigenvalues_are_those_of_the_hessian(name):
     assert bounds_at(at).hessian_along(direction) == pytest.approx(exact, rel=1e-8)
 
 
+def exact_block(weight, readout, x, u, k):
+    """Block k of Σ u_i H_i of a tanh network without biases at fifty digits: its eigenvalues."""
+    mp, (n, d) = mpmath.mpf, weight.shape
+    block = mpmath.zeros(d + 1)
+    for point, force in zip(x, u, strict=True):
+        scaled = [mp(float(v)) * mp(float(1 / np.sqrt(d))) for v in point]
+        z = sum(mp(float(w)) * v for w, v in zip(weight[k], scaled, strict=True))
+        t = mpmath.tanh(z)
+        slope, curved = 1 - t * t, -2 * t * (1 - t * t)
+        for a in range(d):
+            for b in range(d):
+                block[a, b] += mp(float(force * readout[0, k])) * curved * scaled[a] * scaled[b]
+            block[a, d] += mp(float(force)) * slope * scaled[a]
+            block[d, a] = block[a, d]
+    return mpmath.eigsy(block * mp(float(1 / np.sqrt(n))), eigvals_only=True)
+
+
+def test_block_eigenvalues_where_residuals_cancel():
+    """Opposite residuals of nearly equal points: blocks are differences, far below their terms."""
+    rng = np.random.default_rng(4)
+    point = rng.normal(size=(1, 2))
+    x = np.concatenate([point, point * (1 + 1e-13)])
+    weight, readout = rng.normal(size=(3, 2)), rng.normal(size=(1, 3))
+    at = evaluate(
+        ww.MLP(1, "tanh"),
+        (ww.Layer(weight, None), ww.Layer(readout, None)),
+        x,
+        np.zeros((2, 1)),
+    )
+    u = 1e3 * np.array([1.0, -1.0])
+    negative, largest = bounds_at(at).weighted_hessian(u)
+    with mpmath.workdps(50):
+        exact = [list(exact_block(weight, readout, x, u, k)) for k in range(3)]
+        least = min(min(block) for block in exact)
+        most = max(max(abs(value) for value in block) for block in exact)
+    assert most < 1e-9
+    assert -least <= negative
+    assert most <= largest < 1e-10 + 100 * most
+
+
 @pytest.mark.parametrize("name", ["one layer"])
 def test_hessian_lipschitz_constant(name):
     trained, at = case(NETS[name])

@@ -1,11 +1,17 @@
 """Smallest eigenvalues of limit kernels, and what makes them small."""
 
+import math
+import sys
+from fractions import Fraction
+
+import jax
 import numpy as np
 import pytest
 
 import widthwise as ww
 from certify.trained_networks import sphere
 from widthwise.certify import kernel_positivity
+from widthwise.certify.relations import from_below, groups_of
 
 ERF = ww.MLP(1, "erf")
 
@@ -138,3 +144,26 @@ def test_labels_agree_in_rational_numbers():
     x = [[49.0, 49.0], [1.0, 1.0], [7.0, 7.0]]
     assert kernel_positivity(relu, x, [49.0, 1.0, 7.0]).least_loss == 0.0
     assert 0 < kernel_positivity(relu, [[3.0], [1.0]], [0.3, 0.1]).least_loss < 1e-30
+
+
+def test_labels_that_differ_by_less_than_any_loss_still_contradict():
+    """¼(y - y')² is below every float here; the points are refused, not merged."""
+    x, y = np.array([[1.0, 0.5], [1.0, 0.5], [0.0, 1.0]]), np.array([0.0, 1e-200, 1.0])
+    net = ww.MLP(1, "tanh", bias_std=0.3)
+    found = kernel_positivity(net, x, y)
+    assert found.least_loss == 0.0
+    assert "the loss is above 0" in found.reason
+    made = ww.certify(net, net.init(jax.random.key(0), 8, 2), x, y)
+    assert not made.holds
+    assert "contradict each other, so that the loss is above 0" in made.reason
+    assert not made.hypotheses[0].holds
+    group = groups_of(net, x)[0]
+    assert group.exact_loss(y[:, None]) == Fraction(1e-200) ** 2 / 4
+
+
+def test_least_losses_are_rounded_down():
+    value = Fraction(1, 3)
+    assert Fraction(from_below(value)) <= value < Fraction(math.nextafter(from_below(value), 1))
+    assert from_below(Fraction(2, 3)) < Fraction(2, 3)
+    assert from_below(Fraction(10) ** 400) == sys.float_info.max
+    assert from_below(Fraction(1, 10**400)) == 0.0

@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import integrate, stats
 
 import widthwise as ww
 from certify.trained_networks import sphere
@@ -87,6 +87,57 @@ def test_truncation_of_unbounded_activations(kind):
     assert lost.mean() <= made["lost"] + 4 * lost.std() / 1e3
     residual = np.sqrt(1.3**2 * square.mean() + 3 * 0.3**2)
     assert made["residual"] > np.linalg.norm(y) + residual
+
+
+def identity_network(m):
+    """Features of m orthogonal points are independent normal numbers, so B is √κ χ_m exactly."""
+    net, x = ww.MLP(1, "identity", 1.3), 2.0 * np.eye(m)
+    kappa = 1.3**2 * 4 / m
+    return ingredients(net, *without_ties(net, x, np.zeros((m, 1)), "flow")), kappa
+
+
+@pytest.mark.parametrize("m", [1, 2, 8])
+@pytest.mark.parametrize("q", [0.0, 0.7, 1.5, 3.0])
+def test_what_truncation_loses_where_it_is_much(m, q):
+    """τ is the integral of the tail bound, above the exact mean of what is left out."""
+    given, kappa = identity_network(m)
+    T, lost = given.truncated(q)
+    b, v = np.sqrt(m * kappa), kappa**0.5
+    assert pytest.approx(b + q * v, rel=1e-6) == T
+    beyond, _ = integrate.quad(lambda s: 2 * s * np.exp(-((s - b) ** 2) / (2 * v * v)), T, np.inf)
+    assert lost == pytest.approx(1.3**2 * (T**2 * np.exp(-q * q / 2) + beyond), rel=1e-5)
+    exact = 1.3**2 * kappa * m * stats.chi2.sf(T**2 / kappa, m + 2)
+    assert exact <= lost
+    if q == 0:
+        assert lost < 10 * exact
+
+
+@pytest.mark.parametrize("m", [1, 3])
+@pytest.mark.parametrize("n", [1, 4, 100])
+def test_mean_square_of_features_where_it_is_exact(m, n):
+    """√(Σ|φ|²/n) is √(κ/n) χ_mn: F is above its 1 - δ/4 quantile, and not by much."""
+    given, kappa = identity_network(m)
+    for delta in (0.9, 0.1, 1e-3, 1e-9):
+        quantile = np.sqrt(kappa / n * stats.chi2.isf(delta / 4, m * n))
+        F = given.mean_square_root(n, delta)
+        assert quantile <= F <= (1 + 1.3 / (m * n) ** 0.5) * quantile
+
+
+def test_truncation_of_softplus_where_it_is_much():
+    """What is left out beyond small T, by a million neurons: it is no less than a tenth of τ."""
+    net = ww.MLP(1, "softplus", 1.3, [0.4, 0.0])
+    x = np.array([[3.0, 0.0], [0.0, 3.0]])
+    given = ingredients(net, *without_ties(net, x, np.zeros((2, 1)), "flow"))
+    rng = np.random.default_rng(1)
+    z = 1.3 / 2**0.5 * rng.normal(size=(10**6, 2)) @ x.T + 0.4 * rng.normal(size=(10**6, 1))
+    B = np.sqrt(2) * np.log(2) + np.sqrt((z**2).sum(1))
+    square = 1.3**2 * B**2
+    for q in (-0.5, 0.0, 1.0):
+        T, lost = given.truncated(q)
+        found = square * (B > T)
+        assert found.mean() - 4 * found.std() / 1e3 <= lost
+        if q == 0:
+            assert lost < 10 * found.mean()
 
 
 @pytest.mark.slow

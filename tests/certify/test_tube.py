@@ -4,11 +4,19 @@ import numpy as np
 import pytest
 
 import widthwise as ww
-from certify.plain_networks import Plain, assert_inside
+from certify.held_against import hold
+from certify.plain_networks import Plain
 from certify.trained_networks import reference_parameters, sphere
 from widthwise.certify.constants.shallow import ShallowBounds
 from widthwise.certify.evaluation import evaluate
-from widthwise.certify.posterior.curve import Around, advance, defect, node, second_derivative
+from widthwise.certify.posterior.curve import (
+    Around,
+    advance,
+    defect,
+    gradient_error,
+    node,
+    second_derivative,
+)
 from widthwise.certify.posterior.spectrum import Spectrum
 from widthwise.certify.posterior.tube import certify_trajectory
 
@@ -58,6 +66,28 @@ def test_defect_between_the_points_of_the_curve():
     assert sizes[0] / sizes[1] == pytest.approx(1000, rel=0.2)
 
 
+def test_rounding_of_gradients_is_bounded_at_every_point():
+    """Against extended precision along a curve on which residual and gradient fall.
+
+    The bound is the largest over the points: it holds at each, and one point alone does not do.
+    """
+    x, y = sphere(3, 3)
+    net, parameters = ww.MLP(1, "tanh"), reference_parameters(16, 3)
+    exact = Plain("tanh", parameters, 0.0, x, y[:, None], np.longdouble)
+    points = [node(evaluate(net, parameters, x, y[:, None]))]
+    for _ in range(24):
+        points.append(advance(points[-1], 2.0)[0])
+    beta = max(Spectrum.of(point.at).beta for point in points)
+    whole, seen = gradient_error([point.at for point in points], beta), []
+    for point in points:
+        theta = flat(point.at.blocks).astype(np.longdouble)
+        error = np.linalg.norm((flat(point.gradient) - exact.gradient(theta)).astype(float))
+        assert error <= gradient_error([point.at], beta) <= whole
+        seen.append(error)
+    assert whole > gradient_error([points[-1].at], beta)
+    assert whole < 1e4 * max(seen)
+
+
 def test_networks_narrower_than_the_linear_regime():
     x, y = sphere(5, 5)
     parameters = reference_parameters(8, 5)
@@ -66,7 +96,7 @@ def test_networks_narrower_than_the_linear_regime():
     assert made.holds
     panels = int(made.reason.split("(")[1].split(" panels")[0])
     assert panels <= 81
-    assert_inside(made, Plain("erf", parameters, 0.0, x, y[:, None]))
+    hold(made, Plain("erf", parameters, 0.0, x, y[:, None]))
 
 
 def digits(m):
@@ -112,4 +142,4 @@ def test_published_cases(data, n, panels):
     made = certify_trajectory(at, ShallowBounds(at), Spectrum.of(at))
     assert made.holds
     assert int(made.reason.split("(")[1].split(" panels")[0]) <= panels
-    assert_inside(made, Plain("erf", parameters, 0.0, x, y[:, None]))
+    hold(made, Plain("erf", parameters, 0.0, x, y[:, None]))

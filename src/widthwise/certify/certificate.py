@@ -9,11 +9,15 @@ much. It is silent about what training does: a network that is not certified may
 Norms are Euclidean for parameters and stacked outputs, spectral for kernels. Parameters are
 measured in the coordinates in which training is plain gradient descent: the standardized ones in
 the NTK parametrization, each divided by the root of its learning rate in the standard one.
+
+Printed upper bounds are rounded up and lower bounds down (:mod:`widthwise.certify.outward`).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
+
+from widthwise.certify.outward import below, down, up
 
 Dynamics: TypeAlias = Literal["flow", "descent"]
 Relation: TypeAlias = Literal["<", "<=", ">", ">="]
@@ -58,7 +62,12 @@ class Hypothesis:
     def __str__(self) -> str:
         sign = {"<=": "≤", ">=": "≥"}.get(self.relation, self.relation)
         mark = "holds" if self.holds else "FAILS"
-        return f"{mark:5}  {self.name}: {self.number:.6g} {sign} {self.bound:.6g}"
+        strict = self.relation in "<>"
+        if self.relation in ("<", "<="):
+            number, bound = below(self.number, self.bound, strict=strict)
+        else:
+            bound, number = below(self.bound, self.number, strict=strict)
+        return f"{mark:5}  {self.name}: {number} {sign} {bound}"
 
 
 @dataclass(frozen=True)
@@ -128,7 +137,7 @@ class Certificate:
         if self.holds:
             lines += ["Then:", *(f"  {line}" for line in self._conclusions())]
         elif self.least_loss > 0:
-            lines.append(f"No parameters bring the loss below {self.least_loss:.6g}.")
+            lines.append(f"No parameters bring the loss below {down(self.least_loss)}.")
         else:
             lines.append("This does not say that training fails: only that no proof was found.")
         lines += [f"Before it, by {TITLES[a.method]}: {a.reason}" for a in self.attempts]
@@ -141,11 +150,12 @@ class Certificate:
         if not self.from_start:
             made = [
                 "the loss converges to zero, for exact descent from the float64 iterate "
-                f"{self.since:.6g}; nothing is proven about exact descent from θ_0 itself"
+                f"{self.since:.0f}; nothing is proven about exact descent from θ_0 itself"
             ]
         if self.rate is not None:
-            decay = f"e^(-{self.rate:.6g} (t - T))" if flow else f"(1 - {self.rate:.6g})^(k - T)"
-            made.append(f"|r_{moment}| ≤ |r_T| {decay} for {moment} ≥ T = {self.since:.6g}")
+            rate, since = down(self.rate), up(self.since)
+            decay = f"e^(-{rate} (t - T))" if flow else f"(1 - {rate})^(k - T)"
+            made.append(f"|r_{moment}| ≤ |r_T| {decay} for {moment} ≥ T = {since}")
         bounds = (
             ("|θ - θ_0|", self.movement, self.ntk_since),
             ("|Θ - Θ_0|", self.ntk_change, self.ntk_since),
@@ -154,12 +164,12 @@ class Certificate:
         )
         for name, bound, since in bounds:
             if bound is not None:
-                when = "" if since == 0 else f" for {moment} ≥ {since:.6g}"
-                made.append(f"sup {name} ≤ {bound:.6g}{when}")
+                when = "" if since == 0 else f" for {moment} ≥ {up(since)}"
+                made.append(f"sup {name} ≤ {up(bound)}{when}")
         if self.step is not None:
-            made.append(f"with step {self.step:.6g}")
+            made.append(f"with step {self.step!r}")
         if self.largest_step is not None:
-            made.append(f"the same theorem certifies every step up to {self.largest_step:.6g}")
+            made.append(f"the same theorem certifies every step up to {down(self.largest_step)}")
         return made
 
 

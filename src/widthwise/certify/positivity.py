@@ -19,13 +19,15 @@ The error is that of the kernel, in Frobenius norm, and the eigenvalue solver's.
 
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 from jaxtyping import Float
 
 from widthwise import _checks as checks
 from widthwise._vocabulary import ArrayLike
-from widthwise.certify.relations import Group, cosines, groups_of, tied_sentence
+from widthwise.certify.outward import up
+from widthwise.certify.relations import Group, cosines, from_below, groups_of, tied_sentence
 from widthwise.limit.kernels import limit_kernels
 from widthwise.model.architecture import MLP, require_network
 
@@ -62,7 +64,7 @@ class KernelPositivity:
 
     def __str__(self) -> str:
         head = "positive" if self.positive else "not certified positive"
-        return f"Θ_∞ is {head}: λ_min = {self.smallest:.6g} ± {self.error:.1e}; {self.reason}"
+        return f"Θ_∞ is {head}: λ_min = {self.smallest:.6g} ± {up(self.error, 2)}; {self.reason}"
 
 
 def kernel_positivity(net: MLP, x: ArrayLike, y: ArrayLike | None = None) -> KernelPositivity:
@@ -98,7 +100,9 @@ def kernel_positivity(net: MLP, x: ArrayLike, y: ArrayLike | None = None) -> Ker
     smallest, error, support, pair, bound = _smallest(net, points, live)
     if rank is not None and rank < len(live):
         smallest, error = 0.0, 0.0
-    least = None if labels is None else sum(group.least_loss(labels) for group in groups)
+    least = None
+    if labels is not None:
+        least = from_below(sum((group.exact_loss(labels) for group in groups), Fraction(0)))
     positive = not tied and smallest > error
     reason = _reason(
         net, points, labels, tied, rank, len(live), pair, bound, support, smallest > error
@@ -157,7 +161,7 @@ def _rank_bound(net: MLP, inputs: int) -> int | None:
 def _reason(net, x, y, tied, rank, count, pair, bound, support, positive) -> str:
     parts = []
     for group in tied:
-        if y is not None and group.least_loss(y):
+        if y is not None and group.exact_loss(y):
             parts.append(tied_sentence(net, x, group, y))
         else:
             agree = "" if y is None else ", their labels agree"
@@ -171,7 +175,7 @@ def _reason(net, x, y, tied, rank, count, pair, bound, support, positive) -> str
         i, j, cosine = pair
         parts.append(
             f"hardest to tell apart are points {i} and {j} (|cosine| {cosine:.9g}), which alone "
-            f"keep λ_min at {bound:.3g} or below"
+            f"keep λ_min at {up(bound, 3)} or below"
         )
     if not positive and support:
         parts.append(f"the eigenvector of λ_min lives on points {', '.join(map(str, support))}")

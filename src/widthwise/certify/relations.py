@@ -14,6 +14,8 @@ in rational numbers: inputs that are nearly equal are different points, whose la
 fitted, and labels agree or they do not.
 """
 
+import math
+import sys
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import combinations
@@ -21,8 +23,12 @@ from itertools import combinations
 import numpy as np
 from jaxtyping import Float
 
+from widthwise.certify.outward import down
 from widthwise.model.architecture import MLP
 
+TINIEST = math.ulp(0.0)
+"""The smallest float above 0."""
+_LARGEST_FLOAT = Fraction(sys.float_info.max)
 _LARGEST_POWER = 1000  # of a factor c^{p^L}; beyond it no relation is looked for
 
 
@@ -48,8 +54,8 @@ class Group:
         """|κ|²."""
         return float(self.factors @ self.factors)
 
-    def least_loss(self, y: Float[np.ndarray, "points outputs"]) -> float:
-        """The smallest loss these points can have; exactly 0 where their labels agree."""
+    def exact_loss(self, y: Float[np.ndarray, "points outputs"]) -> Fraction:
+        """The smallest loss these points can have; 0 where their labels agree, and only there."""
         labels = [[Fraction(float(value)) for value in y[i]] for i in self.points]
         mass, total = sum(ratio**2 for ratio in self.ratios), Fraction(0)
         for component in zip(*labels, strict=True):
@@ -57,7 +63,19 @@ class Group:
             if mass:
                 along = sum(k * v for k, v in zip(self.ratios, component, strict=True))
                 total -= along**2 / mass
-        return float(total / 2)
+        return total / 2
+
+    def least_loss(self, y: Float[np.ndarray, "points outputs"]) -> float:
+        """A float at most the smallest loss; 0 also where the loss is below every float."""
+        return from_below(self.exact_loss(y))
+
+
+def from_below(value: Fraction) -> float:
+    """The largest float that is at most a nonnegative number."""
+    if value > _LARGEST_FLOAT:
+        return float(_LARGEST_FLOAT)
+    near = float(value)
+    return near if near <= value else math.nextafter(near, 0.0)
 
 
 def groups_of(net: MLP, x: Float[np.ndarray, "points inputs"]) -> tuple[Group, ...]:
@@ -155,8 +173,9 @@ def tied_sentence(
         )
     if y is None:
         return what
-    loss = group.least_loss(y)
-    return f"{what}; their labels contradict each other, so that the loss is at least {loss:.6g}"
+    loss = group.exact_loss(y)
+    least = f"at least {down(from_below(loss))}" if from_below(loss) else "above 0"
+    return f"{what}; their labels contradict each other, so that the loss is {least}"
 
 
 def _cosine(x: np.ndarray, x2: np.ndarray) -> float:

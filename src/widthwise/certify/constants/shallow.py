@@ -119,8 +119,30 @@ def _block_extremes(at: Evaluation, u: np.ndarray) -> tuple[float, float]:
         values = np.linalg.eigvalsh(blocks[chosen])
         negative = max(negative, float(-values[:, 0].min()))
         largest = max(largest, float(np.abs(values).max()))
-    slack = 100 * (len(inputs) + size + k) * UNIT * float(norms.max())
+    slack = 8 * (size + k) ** 2 * UNIT * float(norms.max()) + _block_error(at, force, inputs)
     return tuple(p.scales[-1] * (value + slack) * SAFE for value in (negative, largest))  # pyright: ignore[reportReturnType]
+
+
+def _local_errors(at: Evaluation, terms: int) -> tuple[float, float]:
+    """Largest errors of φ' and φ'', those of sums of so many terms with them included.
+
+    64 units of rounding, and what the error of z makes of φ' and φ''; sums are off by γ times those
+    of the absolute values, which stay large where terms cancel.
+    """
+    b, each = at.problem.bounds, (64 + 4 * terms) * UNIT
+    z = max(float(values.max()) for values in (-at.preactivation(0)[0], at.preactivation(0)[0]))
+    moved = float(at.forward_errors[1][0].max()) + 64 * UNIT * z
+    third = b.third * moved if np.isfinite(b.third) else np.inf
+    return b.curvature * moved + each * b.slope, third + each * b.curvature
+
+
+def _block_error(at: Evaluation, force: np.ndarray, inputs: np.ndarray) -> float:
+    """How far the computed blocks are from those of the exact network, in Frobenius norm."""
+    slope, curvature = _local_errors(at, len(inputs) + inputs.shape[1] + force.shape[1] + 10)
+    column = np.sqrt((at.blocks[-1].weight ** 2).sum(0).max())
+    sizes, square = np.sqrt((force**2).sum(1)), (inputs**2).sum(1)
+    corner = slope * (sizes @ np.sqrt(square))
+    return float(np.hypot(curvature * column * (sizes @ square), 2 * corner)) * SAFE
 
 
 def _along(at: Evaluation, v: tuple) -> float:
@@ -139,4 +161,21 @@ def _along(at: Evaluation, v: tuple) -> float:
     gram += np.kron(by_readout @ by_readout.T, np.eye(k))
     root = np.repeat(p.root, k)
     gram = root[:, None] * gram * root
-    return p.scales[-1] * _root_of_largest(gram, by_weight.shape[-1] + inputs.shape[1])
+    largest = _root_of_largest(gram, by_weight.shape[-1] + inputs.shape[1])
+    error = _along_error(at, v, float(np.linalg.norm(shift)), inputs)
+    return p.scales[-1] * (largest + error) * SAFE
+
+
+def _along_error(at: Evaluation, v: tuple, shift: float, inputs: np.ndarray) -> float:
+    """How far the matrix of which :func:`_along` takes the norm is from the exact one, |·|_F."""
+    p = at.problem
+    terms = p.x.shape[1] + 10
+    slope, curvature = _local_errors(at, terms)
+    column = float(np.sqrt((at.blocks[-1].weight ** 2).sum(0).max()))
+    parts = [np.linalg.norm(part) for part in v[0] if part is not None]
+    moved = 4 * terms * UNIT * float(np.linalg.norm(inputs)) * float(np.linalg.norm(parts))
+    by_weight = column * (curvature * shift + p.bounds.curvature * moved)
+    by_weight += slope * len(inputs) ** 0.5 * float(np.linalg.norm(v[1].weight))
+    row = float(np.sqrt((inputs**2).sum(1).max()))
+    by_readout = len(v[1].weight) ** 0.5 * (slope * shift + p.bounds.slope * moved)
+    return float(p.root.max() * np.hypot(row * by_weight, by_readout))

@@ -1,6 +1,7 @@
 """Certify that the training of one network converges: the methods, tried in order."""
 
 from dataclasses import replace
+from fractions import Fraction
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -13,6 +14,7 @@ from widthwise.certify.constants.ball import bounds_at
 from widthwise.certify.constants.kinks import piecewise, slopes
 from widthwise.certify.constants.smoothness import smoothness
 from widthwise.certify.evaluation import Evaluation, evaluate
+from widthwise.certify.outward import down
 from widthwise.certify.posterior.descent import certify_descent, certify_descent_trajectory
 from widthwise.certify.posterior.flips import METHOD, certify_flips
 from widthwise.certify.posterior.limit import limit_distance
@@ -21,7 +23,13 @@ from widthwise.certify.posterior.path import certify_path
 from widthwise.certify.posterior.spectrum import Spectrum
 from widthwise.certify.posterior.textbook import certify_textbook
 from widthwise.certify.posterior.tube import certify_trajectory
-from widthwise.certify.relations import closest_pair, groups_of, tied_sentence
+from widthwise.certify.relations import (
+    TINIEST,
+    closest_pair,
+    from_below,
+    groups_of,
+    tied_sentence,
+)
 from widthwise.certify.rigorous.intervals import context
 from widthwise.certify.rigorous.network import Verified
 from widthwise.certify.rigorous.theorems import (
@@ -296,14 +304,14 @@ def _iterate_in_intervals(at: Evaluation, step: float) -> Certificate:
 def without_ties(net: MLP, x: np.ndarray, y: np.ndarray, dynamics: Dynamics):
     """Points, labels and roots of multiplicities, tied points merged; or a refusal."""
     groups = groups_of(net, x)
-    losses = [group.least_loss(y) for group in groups]
+    losses = [group.exact_loss(y) for group in groups]
     if any(losses):
-        worst = groups[int(np.argmax(losses))]
+        worst = groups[max(range(len(groups)), key=losses.__getitem__)]
         reason = tied_sentence(net, x, worst, y)
         remedy = "remove one of them, give them one label, or give the network biases"
-        total = sum(losses)
-        bound = Hypothesis("least loss over all parameters", total, "<=", 0.0)
-        refused = refusal("none", dynamics, f"{reason} ({total:.6g} in all); {remedy}", bound)
+        total = from_below(sum(losses, Fraction(0)))
+        bound = Hypothesis("least loss over all parameters", max(total, TINIEST), "<=", 0.0)
+        refused = refusal("none", dynamics, f"{reason} ({down(total)} in all); {remedy}", bound)
         return replace(refused, least_loss=total)
     live = [group for group in groups if group.multiplicity]
     if not live:

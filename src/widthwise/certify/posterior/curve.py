@@ -79,11 +79,22 @@ def node(at: Evaluation) -> Node:
     return Node(at, gradient, combined_norm([(1.0, gradient)]))
 
 
-def gradient_error(at: Evaluation, beta: float) -> float:
-    """Bound of the error of a computed gradient Jᵀr: of J, of r, and of the product."""
-    residual, jacobian = at.rounding
-    size = float(np.linalg.norm(at.residual)) + residual
-    product = (len(at.residual) + 8) * 2 * UNIT * at.problem.rows**0.5 * beta * size
+def residual_error(points: Sequence[Evaluation]) -> float:
+    """Bound of the errors of the computed residuals of some networks."""
+    return max(at.rounding[0] for at in points)
+
+
+def gradient_error(points: Sequence[Evaluation], beta: float) -> float:
+    """Bound of the errors of some computed gradients Jᵀr: of J, of r, and of the products.
+
+    Args:
+        points: the networks.
+        beta: bound of |J| at each of them.
+    """
+    residual, jacobian = residual_error(points), max(at.rounding[1] for at in points)
+    size = max(float(np.linalg.norm(at.residual)) for at in points) + residual
+    rows = points[0].problem.rows
+    product = (rows + 8) * 2 * UNIT * rows**0.5 * (beta + jacobian) * size
     return (jacobian * size + (beta + jacobian) * residual + product) * SAFE
 
 

@@ -26,6 +26,7 @@ import numpy as np
 from widthwise.certify.certificate import Certificate, Hypothesis, refusal
 from widthwise.certify.constants.ball import Bounds
 from widthwise.certify.evaluation import SAFE, Evaluation
+from widthwise.certify.outward import down, up
 from widthwise.certify.posterior.rounding import widened
 from widthwise.certify.posterior.spectrum import Spectrum
 
@@ -144,7 +145,7 @@ def certify_descent(
     )
     largest = largest_step(start)
     if not np.isfinite(made.length):
-        found = f"steps up to {largest:.4g} are certified; take one of them" if largest else ""
+        found = f"steps up to {down(largest, 4)} are certified; take one of them" if largest else ""
         remedy = found or "no step is; a wider network or smaller labels may do"
         failing = next((h.name for h in hypotheses if not h.holds), "σ_min on the path above 0")
         reason = f"the hypothesis '{failing}' is missing at step {step:.4g}: {remedy}"
@@ -224,8 +225,8 @@ def _from_iterate(
     from_start = bool(np.isfinite(width))
     if from_start:
         reason = (
-            f"exact gradient descent stays within {width:.2g} of the float64 iterates until number "
-            f"{k} and converges to zero loss"
+            f"exact gradient descent stays within {up(width, 2)} of the float64 iterates until "
+            f"number {k} and converges to zero loss"
         )
     else:
         width = 0.0

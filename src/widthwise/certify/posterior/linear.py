@@ -29,12 +29,14 @@ from widthwise.certify.certificate import Certificate, Hypothesis, refusal
 from widthwise.certify.constants.ball import Bounds
 from widthwise.certify.constants.shallow import ShallowBounds
 from widthwise.certify.evaluation import SAFE, UNIT, Evaluation
+from widthwise.certify.outward import up
+from widthwise.certify.posterior.curve import gradient_error
 from widthwise.certify.posterior.path import Path, shortest_path
 from widthwise.certify.posterior.spectrum import LinearReference, Spectrum, kernel_margin
 
 _METHOD = "linear_reference"
 _START = 1e-2  # first time, in units of 1/λ_max
-_END = 12.0  # last time, in units of 1/α²
+_END = 24.0  # last time, in units of 1/α²
 _RATIO = 0.04  # relative length of an interval at width 1000 and below
 _RELIABLE = 1e3  # λ_min must exceed its margin by this factor
 
@@ -195,6 +197,7 @@ class _Tube:
         width = min(block.weight.shape[1] for block in at.blocks[1:])
         self.ratio = 1 + _RATIO * min(1.0, (1000 / width) ** 0.5)
         self.node = _Node.of(at, bounds, at, 0.0)
+        self.gradient_error = gradient_error([at], spectrum.beta)
         self.sizes, self.seen, self.time = _Sizes(), _Supremum(), 0.0
 
     def run(self, reliable: Hypothesis) -> Certificate:
@@ -266,7 +269,7 @@ class _Tube:
             r.size(t),
             r.gradient(t),
             (float(np.linalg.norm(turn)) + slack) * SAFE,
-            (float(np.sqrt(max(square, 0.0))) + s.beta * slack) * SAFE,
+            (float(np.sqrt(max(square, 0.0))) + s.beta * slack + self.gradient_error) * SAFE,
             r.displacement(after, t) + wander + rounding,
             curvature,
             s.alpha,
@@ -302,7 +305,10 @@ class _Tube:
             (
                 reliable,
                 Hypothesis(
-                    f"L δ below σ_min(J) at T = {t:.4g}, δ = {delta:.3g}", sigma - left, "<", sigma
+                    f"L δ below σ_min(J) at T = {t:.4g}, δ = {up(delta, 3)}",
+                    sigma - left,
+                    "<",
+                    sigma,
                 ),
                 Hypothesis("2 L |r_T| below σ²", 2 * path.lipschitz * size, "<", left**2),
             ),

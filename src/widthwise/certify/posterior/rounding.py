@@ -10,8 +10,9 @@ r the residual at y and H̄ a mean Hessian between them, the terms of second ord
 
     q = max(1 + ημ, η(β² + h) - 1) + η(3βLε + L²ε²)/2,   μ ≥ -λ_min(Σ r_i H̄_i),   h ≥ |Σ r_i H̄_i|.
 
-Constants are taken at one iterate of a stretch and carried to the rest of it by L and L3. One layer
-uses the eigenvalues of the blocks of Σ r_i H_i; deeper networks have μ, h ≤ L|r|.
+ϱ is bounded at every iterate. Constants are taken at one iterate of a stretch and carried to the
+rest of it by L and L3. One layer uses the eigenvalues of the blocks of Σ r_i H_i; deeper networks
+have μ, h ≤ L|r|.
 """
 
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ import numpy as np
 from widthwise.certify.constants.ball import Bounds
 from widthwise.certify.constants.shallow import ShallowBounds
 from widthwise.certify.evaluation import SAFE, UNIT, Evaluation
-from widthwise.certify.posterior.curve import gradient_error
+from widthwise.certify.posterior.curve import gradient_error, residual_error
 from widthwise.certify.posterior.spectrum import Spectrum
 
 _HUGE = 1e100  # of constants with which nothing is bounded, and whose squares may overflow
@@ -50,17 +51,20 @@ def _carried(width: float, stretch: Sequence[Evaluation], bounds: Bounds, step: 
     """ε at the end of a stretch by the constants of its first iterate."""
     if not np.isfinite(width):
         return np.inf
-    first, last = stretch[0], stretch[-1]
+    first = stretch[0]
     s, count = Spectrum.of(first), len(stretch) - 1
     radius = max(at.distance(first) for at in stretch)
-    errors = s.residual_error + last.rounding[0]
+    errors = s.residual_error + residual_error(stretch)
     R = (max(float(np.linalg.norm(at.residual)) for at in stretch) + errors) * SAFE
     turn = max(float(np.linalg.norm(at.residual - s.residual)) for at in stretch) + errors
     size = first.norm + radius
-    lost = step * 2 * max(gradient_error(first, s.beta), gradient_error(last, s.beta))
-    lost += 4 * UNIT * (2 * size + step * s.beta * R)
+
+    def lost(beta: float) -> float:
+        rounded = 4 * UNIT * (2 * size + step * beta * R)
+        return (step * gradient_error(stretch, beta) + rounded) * SAFE
+
     extremes = bounds.weighted_hessian(s.residual) if isinstance(bounds, ShallowBounds) else None
-    reach = 1.5 * width + 2 * count * lost
+    reach = 1.5 * width + 2 * count * lost(s.beta)
     for _ in range(60):
         L = bounds.jacobian(radius + reach)
         beta = (s.beta + L * radius) * SAFE
@@ -73,7 +77,7 @@ def _carried(width: float, stretch: Sequence[Evaluation], bounds: Bounds, step: 
         second = step * (3 * beta * L * reach + L**2 * reach**2) / 2
         q = (max(1 + step * mu, step * (beta**2 + h) - 1) + second) * (1 + 4 * UNIT)
         growth = count * np.log(q)
-        wider = (width + count * lost) * np.exp(growth) * SAFE if growth < 600 else np.inf
+        wider = (width + count * lost(beta)) * np.exp(growth) * SAFE if growth < 600 else np.inf
         if not np.isfinite(wider):
             return np.inf
         if wider <= reach:

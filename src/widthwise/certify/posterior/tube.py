@@ -27,6 +27,7 @@ import numpy as np
 from widthwise.certify.certificate import Certificate, Hypothesis, refusal
 from widthwise.certify.constants.shallow import ShallowBounds
 from widthwise.certify.evaluation import SAFE, Evaluation
+from widthwise.certify.outward import up
 from widthwise.certify.posterior.curve import (
     Arc,
     Around,
@@ -35,10 +36,11 @@ from widthwise.certify.posterior.curve import (
     defect,
     gradient_error,
     node,
+    residual_error,
     second_derivative,
 )
 from widthwise.certify.posterior.path import Path, shortest_path
-from widthwise.certify.posterior.spectrum import LinearReference, Spectrum
+from widthwise.certify.posterior.spectrum import LinearReference, Spectrum, kernel_margin
 
 _METHOD = "trajectory"
 TOLERANCES = (1e-3, 1e-5, 1e-7)
@@ -201,8 +203,8 @@ def _validated(
     longest = max(arc.length for arc in arcs)
     radius = (max(node.at.distance(centre) for node in nodes) + longest / 2) * SAFE
     negative, largest = bounds.weighted_hessian(s.residual)
-    rounding = 2 * max(gradient_error(nodes[i].at, s.beta) for i in (0, -1))
-    errors = s.residual_error + max(nodes[i].at.rounding[0] for i in (0, -1))
+    points = [node.at for node in nodes]
+    errors = s.residual_error + residual_error(points)
     sizes = [float(np.linalg.norm(node.at.residual)) for node in nodes]
     turns = [float(np.linalg.norm(node.at.residual - s.residual)) for node in nodes]
     e1 = tube.width * 1.2 + 1e-300
@@ -213,6 +215,7 @@ def _validated(
         turn = (max(turns) + 2 * errors + beta * longest / 2) * SAFE
         change = L * turn + L3 * R * (radius + e1)
         mu = min(max(negative + change, 0.0), L * R)
+        rounding = gradient_error(points, beta)
         around = Around(L, L3, beta, R, min(largest + change, L * R), rounding)
         growth = (mu + L**2 * e1**2 / 16) * sum(arc.duration for arc in arcs)
         grown = sum(defect(arc, around) for arc in arcs)
@@ -253,7 +256,7 @@ def _kernel_change(start: _Start, panel: _Panel) -> float:
             gaps.append(0.0)
     checked.append(panel.nodes[-1].at)
     change = panel.around.lipschitz * (max(gaps) / 2 + panel.width)
-    margin = Spectrum.of(panel.centre).margin + start.spectrum.margin
+    margin = max(kernel_margin(at) for at in checked) + start.spectrum.margin
     gap = max(_spectral(at.kernel - start.at.kernel) for at in checked)
     return float(gap + 2 * margin + 2 * panel.around.beta * change + change**2) * SAFE
 
@@ -274,7 +277,7 @@ def _deviation(start: _Start, time: float, panel: _Panel, kernel: float) -> floa
         for node, t in zip(panel.nodes, times, strict=True)
     ]
     errors = 2 * (s0.residual_error + linear.residual_slack)
-    errors += 2 * max(panel.nodes[i].at.rounding[0] for i in (0, -1))
+    errors += 2 * residual_error([node.at for node in panel.nodes])
     largest = 0.0
     for i, arc in enumerate(panel.arcs):
         ends, half = max(apart[i], apart[i + 1]) + errors, arc.duration / 2
@@ -299,7 +302,7 @@ def _certificate(
         _METHOD,
         "flow",
         f"gradient flow stays in a validated tube ({tube.panels} panels, width "
-        f"{tube.width:.2g}) and converges to zero loss",
+        f"{up(tube.width, 2)}) and converges to zero loss",
         (
             Hypothesis("L ε below σ_min(J) at T", s.alpha - left, "<", s.alpha),
             Hypothesis("2 L |r_T| below σ²", 2 * path.lipschitz * size, "<", left**2),

@@ -41,6 +41,7 @@ from scipy import special, stats
 from widthwise.certify.constants.shallow import extended_inputs, gram_powers
 from widthwise.certify.constants.smoothness import smoothness
 from widthwise.certify.evaluation import SAFE, Problem
+from widthwise.certify.outward import down, up
 from widthwise.certify.posterior.path import Path, shortest_path
 from widthwise.certify.prior.value import CertifiedWidth, TestedWidth
 from widthwise.limit.kernels import limit_kernels
@@ -86,11 +87,7 @@ class Ingredients:
         bounded = math.isfinite(self.bounds[0])
         events = 3 if bounded else 4
         feature, lost = self._truncation
-        size = (
-            feature
-            if bounded
-            else self._mean_feature + self._spread * math.sqrt(2 * math.log(events / delta) / n)
-        )
+        size = feature if bounded else self.mean_square_root(width, delta)
         left = self.smallest - lost
         nu = (self._squared(feature) + self._slope_part) / left
         epsilon = math.sqrt(2 * nu * math.log(events * m * k / delta) / n)
@@ -106,6 +103,19 @@ class Ingredients:
             "residual": residual * SAFE,
         }
         return made if bounded else made | {"feature": feature, "lost": lost}
+
+    def mean_square_root(self, width: int, delta: float) -> float:
+        """F for an unbounded φ: √(Σ_k|φ(z_k)|²/n) is above it with probability δ/4 at most."""
+        late = math.sqrt(2 * math.log(4 / delta) / self._neurons(width))
+        return (self._mean_feature + self._spread * late) * SAFE
+
+    def truncated(self, q: float) -> tuple[float, float]:
+        """T = b + qv and the τ that leaving out the features beyond it costs at most."""
+        b, v, tail = self._mean_feature, self._spread, math.exp(-q * q / 2)
+        feature = b + q * v
+        lost = (feature**2 + 2 * v * v) * tail
+        lost += 2 * b * v * math.sqrt(2 * math.pi) * float(special.ndtr(-q))
+        return feature * SAFE, self.scale**2 * lost * SAFE
 
     @property
     def _mean_feature(self) -> float:
@@ -129,15 +139,7 @@ class Ingredients:
         """T and τ, with u/v on a grid where ν is smallest."""
         if math.isfinite(self.bounds[0]):
             return math.sqrt(self.points) * self.bounds[0], 0.0
-        b, v = self._mean_feature, self._spread
-
-        def at(q: float) -> tuple[float, float]:
-            feature, tail = b + q * v, math.exp(-q * q / 2)
-            lost = (feature**2 + 2 * v * v) * tail
-            lost += 2 * b * v * math.sqrt(2 * math.pi) * float(special.ndtr(-q))
-            return float(feature * SAFE), float(self.scale**2 * lost * SAFE)
-
-        tried = [at(q) for q in np.arange(0.0, 38.0, 0.05)]
+        tried = [self.truncated(float(q)) for q in np.arange(0.0, 38.0, 0.05)]
         allowed = [pair for pair in tried if pair[1] < self.smallest / 2]
         if not allowed:  # λ below e^{-700} of the kernel's size
             return math.inf, 0.0
@@ -239,13 +241,14 @@ def proven_width(given: Ingredients, probability: float) -> CertifiedWidth:
         middle = (low + high) // 2
         low, high = (low, middle) if holds(middle) else (middle, high)
     path = given.path(high, delta)
-    constants = given.constants(high, delta) | {"movement": path.length, "rate": path.slack**2}
+    rate = path.slack**2 / SAFE
+    constants = given.constants(high, delta) | {"movement": path.length, "rate": rate}
     statement = (
         f"With probability at least {probability:g} over the initialization, gradient flow of a "
-        f"network of width {high:,} converges to zero loss, at rate {path.slack**2:.3g} at least, "
-        f"and its parameters move by {path.length:.4g} at most (Theorem 5; λ_min(Θ_∞) ≥ "
-        f"{given.smallest:.4g}, ε = {constants['epsilon']:.3g}). Proven for this width, given the "
-        "error estimate of Θ_∞."
+        f"network of width {high:,} converges to zero loss, at rate {down(rate, 3)} at least, "
+        f"and its parameters move by {up(path.length, 4)} at most (Theorem 5; λ_min(Θ_∞) ≥ "
+        f"{down(given.smallest, 4)}, ε = {up(constants['epsilon'], 3)}). "
+        "Proven for this width, given the error estimate of Θ_∞."
     )
     return CertifiedWidth(high, "proven", probability, 1.0, tuple(tested), constants, statement)
 

@@ -17,6 +17,7 @@ from collections.abc import Callable
 
 from scipy import stats
 
+from widthwise.certify.outward import down
 from widthwise.certify.prior.value import CertifiedWidth, TestedWidth
 
 
@@ -94,7 +95,7 @@ def statistical_width(
     statement = (
         f"At width {high}, {found.certified} of {found.seeds} independent networks were certified "
         f"({what}): with confidence {confidence:g} the probability over the initialization that a "
-        f"network of this width is certified is at least {found.lower_limit:.4g}. "
+        f"network of this width is certified is at least {down(found.lower_limit, 4)}. "
         f"{_shared(len(tested))}; nothing is claimed about other widths."
     )
     return CertifiedWidth(

@@ -3,6 +3,7 @@
 from html import escape
 
 from widthwise.certify import Certificate
+from widthwise.certify.outward import down, up
 from widthwise.experiments.certificates import CertificateAtWidth
 from widthwise.experiments.comparison import Comparison
 from widthwise.show.report.html import capital, section
@@ -52,15 +53,20 @@ def _cells(made: Certificate) -> str:
         "holds" if made.from_start else "holds for the computed step",
         _number(made.step),
         thousands(int(made.since)),
-        "–" if made.rate is None else f"{number(100 * made.rate, 2)} %",
-        _number(made.movement),
-        _number(made.ntk_change),
+        "–" if made.rate is None else f"{number(float(down(100 * made.rate, 2)), 2)} %",
+        _at_most(made.movement),
+        _at_most(made.ntk_change),
     )
     return "".join(f"<td>{text}</td>" for text in texts)
 
 
 def _number(value: float | None) -> str:
     return "–" if value is None else number(value)
+
+
+def _at_most(value: float | None) -> str:
+    """An upper bound, rounded up."""
+    return "–" if value is None else number(float(up(value, 3)))
 
 
 def _reasons(found: tuple[CertificateAtWidth, ...]) -> str:
