@@ -10,10 +10,10 @@ import widthwise as ww
 from training.oracles import linear
 from widthwise.training.dynamics import GradientFlow
 from widthwise.training.ensembles import controlled_ensemble, controlled_ensembles
-from widthwise.training.ensembles.build import _problem
 from widthwise.training.ensembles.controls import Controls, quadratic
 from widthwise.training.ensembles.draws import drawn
 from widthwise.training.ensembles.neurons import neuron_expectations
+from widthwise.training.ensembles.problem import problem
 from widthwise.training.ensembles.samples import cumulant, joint_cumulant
 from widthwise.training.ensembles.untrained import untrained_expectations
 from widthwise.training.solution_map import SolutionMap
@@ -69,6 +69,8 @@ def test_the_polynomial_finds_itself():
     F = rng.normal(size=(200, 2))
     values = 1 + F[:, 0] - 2 * F[:, 0] * F[:, 1] + 0.5 * F[:, 1] ** 2
     q = quadratic(F, values[:, None, None], np.eye(2))
+    pieces = quadratic(F, values[:, None, None], np.eye(2), memory=1.0)
+    assert pieces.square == pytest.approx(q.square, abs=1e-13)
     assert q.linear[0, 0] == pytest.approx([1, 0], abs=1e-12)
     assert q.square[0, 0] == pytest.approx(np.array([[0, -1], [-1, 0.5]]), abs=1e-12)
     assert q(F)[:, 0, 0] == pytest.approx(values - 1.5, abs=1e-12)
@@ -102,7 +104,7 @@ KINKED = ww.MLP(1, "relu", (1.2, 1.0), (0.5, 0.3), ("gaussian", GAMMA))
 )
 def test_neurons_and_untrained_networks_expect_the_same(net):
     """Two programs: cumulants of one neuron, and sample moments of networks of width 12."""
-    p, key = _problem(net, X, Y, X_TEST, TIMES), jax.random.key(5)
+    p, key = problem(net, X, Y, X_TEST, TIMES), jax.random.key(5)
     common = (net, 12, p.x, p.nngp, p.controls, key)
     exact = neuron_expectations(*common, even=p.even)
     found = untrained_expectations(*common, 20_000, even=p.even, known=None)
@@ -183,6 +185,28 @@ def test_which_laws_bring_half_integer_powers():
     # two mirrored layers compensate each other: the first layer need not be symmetric
     twice = ("exponential", "exponential", "exponential")
     assert integer_powers(ww.MLP(2, odd, 1.0, 0.0, twice))
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_memory_does_not_change_the_numbers(depth):
+    net = ww.MLP(depth, "softplus", 1.2, 0.3, "gaussian" if depth == 1 else GAMMA)
+    arguments = (net, 16, X, Y, X_TEST, TIMES, 300, jax.random.key(3))
+    large, small = (
+        controlled_ensemble(*arguments, untrained=60, memory=memory) for memory in (5e8, 1.0)
+    )
+    for name in ("mean", "covariance", "third", "fourth"):
+        ours, theirs = getattr(large, name), getattr(small, name)
+        for part in ("value", "error", "limit", "plain_error"):
+            first, second = getattr(ours, part), getattr(theirs, part)
+            assert second == pytest.approx(first, rel=1e-9, abs=1e-12), (name, part)
+
+
+def test_a_polynomial_that_is_left_out_is_said():
+    arguments = (TANH, 16, X, Y, X_TEST, [0.5])
+    few, many = (controlled_ensemble(*arguments, M, jax.random.key(0)) for M in (299, 300))
+    assert few.polynomial == "left out, 2 train modes need 300 members"
+    assert f"polynomial control: {few.polynomial}" in repr(few)
+    assert "polynomial control: fitted" in repr(many)
 
 
 def test_refusals(unchecked):

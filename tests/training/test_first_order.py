@@ -52,6 +52,22 @@ def test_standard_error_covers_the_spread_over_keys():
     assert spread == pytest.approx(np.mean([r.error[2] for r in runs], 0), rel=0.8)
 
 
+def test_the_error_of_the_sum_knows_that_the_neurons_are_the_same():
+    """Repeated: the spread over keys, of points so close that their errors are the same."""
+    net, x = ww.MLP(1, "tanh", (1.5, 1.0), (0.5, 0.0)), np.array([[1.0], [1.02], [0.98], [1.01]])
+    flow = ww.linear_flow(net, x[:1], [1.0], x[1:])
+    runs = [
+        first_order_mean_square(net, flow, x, TIMES[1:], key=jax.random.key(k), neurons=1024)
+        for k in range(60)
+    ]
+    assert runs[0].total == pytest.approx(runs[0].value.sum(1))
+    spread = np.std([r.total for r in runs], axis=0, ddof=1)
+    stated = np.sqrt(np.mean([r.total_error**2 for r in runs], axis=0))
+    assert spread == pytest.approx(stated, rel=0.25)  # of 60 draws: 9%
+    independent = np.sqrt(np.mean([(r.error**2).sum(1) for r in runs], axis=0))
+    assert (spread > 1.5 * independent).all()
+
+
 def test_what_it_does_not_cover_is_refused():
     net = ww.MLP(1, "tanh", weight_law="exponential")
     flow = ww.linear_flow(net, X, Y)

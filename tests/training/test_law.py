@@ -13,7 +13,8 @@ from widthwise.training.blocks import Blocks
 from widthwise.training.dynamics import GradientFlow
 from widthwise.training.law import training_law
 from widthwise.training.law.engine import Engine
-from widthwise.training.solution_map import TERMS, SolutionMap
+from widthwise.training.solution_map import SolutionMap
+from widthwise.training.terms import TERMS
 
 X, Y = np.array([[-1.0], [0.3], [1.2]]), np.array([1.0, -1.0, 0.5])
 X_TEST = np.array([[-0.4], [2.0]])

@@ -1,5 +1,7 @@
 """Extrapolation in the width: exact series, χ² that rejects, errors that cover."""
 
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pytest
@@ -63,6 +65,22 @@ def test_what_cannot_be_fitted_is_refused():
             fit_powers(*arguments)
     with pytest.raises(ValueError, match="at least one"):
         richardson([])
+
+
+def test_ensembles_of_other_networks_or_data_are_refused():
+    net, data = ww.MLP(1, "tanh", 1.2, 0.3), ([[-1.0]], [1.0], [[0.4]], [1.0])
+    ensembles = controlled_ensembles(net, (8, 16, 32), *data, 50, jax.random.key(0))
+    first, *rest = ensembles.values()
+    assert richardson([first, *rest]).widths == (8, 16, 32)
+    x, y, test = first.data
+    for change, message in (
+        ({"net": ww.MLP(1, "erf", 1.2, 0.3)}, r"must be of one network, got MLP.*tanh.*erf"),
+        ({"data": (x + 1, y, test)}, r"share their train points, got .* and \[\[0.0\]\]"),
+        ({"data": (x, 2 * y, test)}, r"share their labels"),
+        ({"data": (x, y, test[:0])}, r"share their test points, got .* and \[\]"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            richardson([replace(first, **change), *rest])
 
 
 @pytest.mark.slow

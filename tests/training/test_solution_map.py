@@ -8,7 +8,8 @@ from scipy.integrate import solve_ivp
 import widthwise as ww
 from training.oracles.tangents import tangents
 from widthwise.training.dynamics import GradientDescent, GradientFlow
-from widthwise.training.solution_map import TERMS, SolutionMap, terms
+from widthwise.training.solution_map import SolutionMap
+from widthwise.training.terms import DESCENT_TERMS, TERMS, terms
 
 TRAIN, ROWS = 3, 5
 TIMES = np.array([0.4, 3.0])
@@ -121,6 +122,62 @@ def test_descent_of_a_constant_kernel():
     np.testing.assert_allclose(np.log2(errors[0] / errors[1]), [1, 2, 3], atol=0.1)
 
 
+def descent_statistics(seed):
+    """T, U, S, W, R, Q of no particular network; S and W and Q are symmetric in their steps."""
+    F, y, ntk, tensors = statistics(seed)
+    _, _, _, more = statistics(seed + 100)
+    tensors["S"] = more["T"] + np.swapaxes(more["T"], 1, 2)
+    for k, name in enumerate("WRQ"):
+        tensors[name] = statistics(seed + 200 + k)[3]["U"]
+    return F, y, ntk, tensors
+
+
+def descended(F, y, ntk, tensors, step, steps):
+    """The recursion of the hierarchy, step by step."""
+    f, theta, third, second = F, ntk + tensors["D"], tensors["T"], tensors["S"]
+    for _ in range(steps):
+        r = f[:TRAIN] - y
+        f, theta, third, second = (
+            f
+            - step * theta @ r
+            + step**2 / 2 * second @ r @ r
+            - step**3 / 6 * tensors["Q"] @ r @ r @ r,
+            theta - step * third @ r + step**2 / 2 * tensors["W"] @ r @ r,
+            third - step * tensors["U"] @ r,
+            second - step * tensors["R"] @ r,
+        )
+    return f
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+@pytest.mark.parametrize("size", [0.3, 1.6])
+def test_each_order_of_descent_removes_one_power(symmetric, size):
+    F, y, ntk, tensors = descent_statistics(7)
+    solution = SolutionMap(ntk, y)
+    step, steps = size / solution.eigenvalues[-1], 9
+    powers = {"D": 1, **dict.fromkeys("TS", 2 if symmetric else 1), **dict.fromkeys("UWRQ", 2)}
+    errors = []
+    for s in (0.0008, 0.0004):
+        these = {name: s ** powers[name] * tensor for name, tensor in tensors.items()}
+        exact = descended(F, y, ntk, these, step, steps)
+        orders = solution.expansion(GradientDescent(steps, step), F, these, symmetric=symmetric)
+        errors.append(np.abs(np.cumsum(orders, 0) - exact).max(1))
+    np.testing.assert_allclose(np.log2(errors[0] / errors[1]), [1, 2, 3], atol=0.1)
+
+
+def test_small_steps_are_the_flow():
+    """What descent adds falls with the step, and is large where the step is."""
+    F, y, ntk, tensors = descent_statistics(8)
+    solution, time, gaps = SolutionMap(ntk, y), 1.5, []
+    flow = solution.expansion(GradientFlow(time), F, tensors, symmetric=False)
+    for steps in (8, 800, 1600):
+        dynamics = GradientDescent(steps, time / steps)
+        gaps.append(solution.expansion(dynamics, F, tensors, symmetric=False) - flow)
+    large, small, smaller = (np.abs(gap).max(1) for gap in gaps)
+    assert small / smaller == pytest.approx([2, 2, 2], rel=0.02)
+    assert (large > 20 * small).all()
+
+
 def test_no_test_rows_and_one_point():
     F, y, ntk, tensors = statistics(6)
     both = SolutionMap(ntk, y).expansion(GradientFlow(TIMES), F, tensors, symmetric=False)
@@ -135,8 +192,13 @@ def test_no_test_rows_and_one_point():
 
 def test_refusals():
     solution = SolutionMap(np.eye(2), np.zeros(2))
-    with pytest.raises(ValueError, match="T term is not available for gradient descent"):
+    with pytest.raises(ValueError, match=r"T term is one of gradient flow; take.*descent=True"):
         solution.weights(TERMS[1], GradientDescent(3, 0.1))
+    with pytest.raises(ValueError, match=r"S term is one of gradient descent; take"):
+        solution.weights(DESCENT_TERMS[2], GradientFlow(1.0))
+    tensors = {"T": np.ones((2, 2, 2))}
+    with pytest.raises(ValueError, match="belong together in gradient descent, got T; give all"):
+        solution.expansion(GradientDescent(3, 0.1), np.ones(2), tensors, symmetric=False)
     with pytest.raises(ValueError, match=r"got shapes \(2, 3\) and \(3,\)"):
         SolutionMap(np.ones((2, 3)), np.zeros(3))
 

@@ -31,10 +31,16 @@ _BATCHES = 32
 
 
 class MeanSquare(NamedTuple):
-    """n · E (f^{(1)})² at every time and point, and n · E ‖Δ‖², with standard errors."""
+    """n · E (f^{(1)})² at every time and point, their sum over points, and n · E ‖Δ‖².
+
+    Each with its standard error. All points share the sampled neurons, so that the error of the sum
+    is not that of independent points.
+    """
 
     value: Float[np.ndarray, "times points"]
     error: Float[np.ndarray, "times points"]
+    total: Float[np.ndarray, " times"]
+    total_error: Float[np.ndarray, " times"]
     kernel: float
     kernel_error: float
 
@@ -90,9 +96,12 @@ def first_order_mean_square(
         forced = (_forced(flow, kernels, values, Q, float(t)) for t in times)
         means.append([_mean_square(f, residual) for f in forced])
     batches = np.array(means) / net.ratios[0]
-    error = batches.std(0, ddof=1) / np.sqrt(_BATCHES)
-    spread = np.std(squares, ddof=1) / np.sqrt(_BATCHES)
-    return MeanSquare(batches.mean(0), error, float(np.mean(squares)), float(spread))
+
+    def averaged(batches: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return batches.mean(0), batches.std(0, ddof=1) / np.sqrt(_BATCHES)
+
+    kernel = map(float, averaged(np.array(squares)))
+    return MeanSquare(*averaged(batches), *averaged(batches.sum(-1)), *kernel)
 
 
 def _neuron_kernels(

@@ -9,8 +9,9 @@ U = O₄(0) and F = f(0), the solution is order 0, the linear flow A_t F + c_t, 
 
     Σ e_t[λ_x, ρ_1, ρ_2, …] · (a product of entries of D, T, U) · (a product of entries of r(0))
 
-in the eigenbasis of Θ on the train points: :data:`TERMS` lists the products and the nodes ρ. A term
-forces row x of ḟ, and a forced row reaches the outputs in three ways, the **channels**:
+in the eigenbasis of Θ on the train points: :mod:`widthwise.training.terms` lists the products and
+the nodes ρ. A term forces row x of ḟ, and a forced row reaches the outputs in three ways, the
+**channels**:
 
 * a train mode i answers its own forcing, with nodes (λ_i, ρ);
 * a test point answers its own forcing, with nodes (0, ρ);
@@ -26,80 +27,19 @@ case of their own. An eigenvalue that is zero to rounding belongs to a direction
 that no parameter moves; D, T and U vanish along it, and it carries no term.
 
 Gradient descent replaces e^{−tλ} by (1 − ηλ)^k. That is exact for order 0 and for the terms in D
-alone. The terms with T or U are not available for it: a step also moves Θ at second order in η,
-½η² ∇²f[∇f_β, ∇f_γ] r_β r_γ, which O₃ and O₄ do not contain.
+alone; the others are joined by terms in four more tensors, S, W, R and Q, as a step also moves f
+and Θ by its higher powers, ½η² ∇²f[∇f_β, ∇f_γ] r_β r_γ being the first.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from widthwise.training.dynamics import Dynamics, GradientDescent
-
-
-class Term(NamedTuple):
-    """One term: factors with their indices, nodes ρ of its time factor, order in n^{−1/2}.
-
-    Args:
-        name: the tensors in the term, such as "DT".
-        factors: (tensor, indices); the index x is the forced row, the others run over train modes.
-            Tensors are D, T, U and the residual r.
-        nodes: the lists of nodes ρ whose divided differences are added; "jl" stands for λ_j + λ_l.
-        order: the power of n^{−1/2}, of a law whose mean O₃ does not vanish.
-    """
-
-    name: str
-    factors: tuple[tuple[str, str], ...]
-    nodes: tuple[tuple[str, ...], ...]
-    order: int
-
-    @property
-    def indices(self) -> str:
-        """Train-mode indices in the order of the axes of the weights."""
-        return "".join(sorted({i for _, indices in self.factors for i in indices} - {"x"}))
-
-    @property
-    def kernel_only(self) -> bool:
-        """Whether D is the only tensor, so that the term holds for gradient descent too."""
-        return set(self.name) == {"D"}
-
-
-def _term(name: str, order: int, factors: str, *nodes: str) -> Term:
-    pairs = tuple((word[0], word[1:]) for word in factors.split())
-    return Term(name, pairs, tuple(tuple(path.split()) for path in nodes), order)
-
-
-TERMS: tuple[Term, ...] = (
-    _term("D", 1, "Dxj rj", "j"),
-    _term("T", 1, "Txjl rj rl", "j jl"),
-    _term("DD", 2, "Dxj Djk rk", "j k"),
-    _term("U", 2, "Uxjkl rj rk rl", "j jk jkl"),
-    _term("DT", 2, "Dxj Tjkl rk rl", "j k kl"),
-    _term("TD", 2, "Txjl Djk rk rl", "j jl kl", "j k kl"),
-    _term("TD'", 2, "Txjl Dlk rk rj", "j jl jk"),
-    _term("TT", 2, "Txjl Tjkq rk rq rl", "j jl kl klq", "j k kl klq", "j k kq klq"),
-    _term("TT'", 2, "Txjl Tlkq rj rk rq", "j jl jk jkq"),
-)
-"""The nine terms through order 2."""
-
-
-def terms(*, symmetric: bool, frozen: bool = False) -> tuple[Term, ...]:
-    """The terms that count, with their orders.
-
-    Args:
-        symmetric: whether the mean of O₃ vanishes (a symmetric readout law, or an odd activation of
-            symmetric preactivations): then T is of order 2 and its products are of order 3.
-        frozen: whether the map is about the network's own Θ_n(0), so that D = 0.
-    """
-    kept = (term for term in TERMS if not (frozen and "D" in term.name))
-    if not symmetric:
-        return tuple(kept)
-    once = (term for term in kept if term.name in ("D", "DD", "T", "U"))
-    return tuple(term._replace(order=2) if term.name == "T" else term for term in once)
+from widthwise.training.terms import Term, terms
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,21 +165,29 @@ class SolutionMap:
         """The time factors of a term: one axis of channels, then one per index of the term.
 
         Raises:
-            ValueError: for gradient descent and a term with T or U.
+            ValueError: for a term of gradient flow beyond D and gradient descent, or the reverse.
         """
-        if isinstance(dynamics, GradientDescent) and not term.kernel_only:
+        descent = isinstance(dynamics, GradientDescent)
+        if descent is not term.descent and not term.kernel_only:
             raise ValueError(
-                f"the {term.name} term is not available for gradient descent: a step also changes "
-                "the kernel at second order in the step, which O3 and O4 do not contain; use "
-                "gradient flow, or a step small enough for it"
+                f"the {term.name} term is one of gradient {'descent' if term.descent else 'flow'}; "
+                f"take those of terms(descent={descent}), which differ as a step of descent also "
+                "moves outputs and kernels by its higher powers"
             )
         values, names = self.eigenvalues, term.indices
+        step = dynamics.step if isinstance(dynamics, GradientDescent) else 0.0
         shape = (len(values),) * len(names)
         grid = dict(zip(names, np.meshgrid(*[values] * len(names), indexing="ij"), strict=True))
         total: np.ndarray | float = 0.0
-        for path in term.nodes:
-            rest = [sum((grid[i] for i in node), start=np.zeros(shape)) for node in path]
-            total = total + self._answers(np.stack(rest, -1), dynamics)
+        for path in term.paths:
+            rest = np.zeros((*shape, len(path.nodes)))
+            for place, node in enumerate(path.nodes):
+                for i in node:  # λ ∘ λ_i
+                    rest[..., place] += grid[i] * (1 - step * rest[..., place])
+            factor = np.full(shape, path.coefficient * step**path.power)
+            for i in path.decays:
+                factor *= 1 - step * grid[i]
+            total = total + factor * self._answers(rest, dynamics)
         return np.asarray(total)
 
     def _answers(self, rest: np.ndarray, dynamics: Dynamics) -> np.ndarray:
@@ -273,9 +221,13 @@ class SolutionMap:
         Args:
             dynamics: the times.
             outputs: F, its outputs at initialization (rows,).
-            tensors: "D" (rows, train), "T" (rows, train, train), "U" (rows, train, train, train);
-                a term whose tensor is not given is left out (without "D": the frozen variant).
+            tensors: "D" (rows, train), "T" (rows, train, train), "U" (rows, train, train, train),
+                and for gradient descent "S", shaped like T, and "W", "R", "Q", shaped like U; a
+                term whose tensor is not given is left out (without "D": the frozen variant).
             symmetric: as in :func:`terms`.
+
+        Raises:
+            ValueError: for gradient descent and some of its tensors without the others.
 
         Yields:
             A term and what it adds to the outputs, (*times, rows).
@@ -286,8 +238,14 @@ class SolutionMap:
             turned = self.modes(tensor, "r" + "t" * (tensor.ndim - 1))
             forced[name] = turned[self.forced]
             values[name] = turned[: len(self.eigenvalues)]
-        for term in terms(symmetric=symmetric, frozen="D" not in tensors):
-            if not set(term.name) - {"'"} <= set(tensors):
+        descent = isinstance(dynamics, GradientDescent)
+        if descent and len(set("TSUWRQ") & set(tensors)) not in (0, 6):
+            raise ValueError(
+                "T, U, S, W, R and Q belong together in gradient descent, got "
+                f"{', '.join(sorted(tensors))}; give all of them, or D alone"
+            )
+        for term in terms(symmetric=symmetric, frozen="D" not in tensors, descent=descent):
+            if not term.tensors <= set(tensors):
                 continue
             operands = [forced[f] if i[0] == "x" else values[f] for f, i in term.factors]
             subscripts = ",".join(indices for _, indices in term.factors)

@@ -33,8 +33,11 @@ def counts(n, types):
     return np.concatenate(parts)
 
 
-def outputs(n, atoms, probabilities, functions, x, y, time, steps):
-    """Outputs (networks, points, components) of all networks of width n, and their weights."""
+def outputs(n, atoms, probabilities, functions, x, y, time, steps, *, descent=False):
+    """Outputs (networks, points, components) of all networks of width n, and their weights.
+
+    Of gradient descent if asked, with steps of time / steps: z is linear in the parameters.
+    """
     phi, slope = functions
     c = counts(n, len(atoms))
     logs = gammaln(n + 1) - gammaln(c + 1).sum(1) + c @ np.log(probabilities)
@@ -53,6 +56,9 @@ def outputs(n, atoms, probabilities, functions, x, y, time, steps):
     h = time / steps
     for _ in range(steps):
         a1, z1 = speed(a, z)
+        if descent:
+            a, z = a + h * a1, z + h * z1
+            continue
         a2, z2 = speed(a + h / 2 * a1, z + h / 2 * z1)
         a3, z3 = speed(a + h / 2 * a2, z + h / 2 * z2)
         a4, z4 = speed(a + h * a3, z + h * z3)
@@ -74,7 +80,9 @@ def cumulant(values, weights):
     return moment(0, 1, 2, 3) - sum(moment(*p[:2]) * moment(*p[2:]) for p in pairs)
 
 
-def coefficients(widths, atoms, probabilities, functions, x, y, time, steps, variables, terms):
+def coefficients(
+    widths, atoms, probabilities, functions, x, y, time, steps, variables, terms, **options
+):
     """Coefficients of n^{−1/2} and 1/n of joint cumulants, from all networks of some widths.
 
     The law of a network with −a instead of a is the series with −n^{−1/2} in place of n^{−1/2}, and
@@ -83,6 +91,7 @@ def coefficients(widths, atoms, probabilities, functions, x, y, time, steps, var
     Args:
         variables: a list of (points, components), one per joint cumulant.
         terms: how many powers of one parity are fitted.
+        options: of :func:`outputs`.
 
     Returns:
         (cumulants, 3): the limit and the two coefficients.
@@ -90,7 +99,8 @@ def coefficients(widths, atoms, probabilities, functions, x, y, time, steps, var
     runs = {}
     for n in widths:
         for sign in (1, -1):
-            f, weights = outputs(n, atoms, probabilities, functions, x, sign * y, time, steps)
+            task = (functions, x, sign * y, time, steps)
+            f, weights = outputs(n, atoms, probabilities, *task, **options)
             runs[n, sign] = f, weights
     eps = np.array(widths, float) ** -0.5
     found = []

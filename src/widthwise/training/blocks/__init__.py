@@ -1,6 +1,7 @@
 """Joint statistics of outputs, tangent kernel and its derivatives at initialization."""
 
 from widthwise.training.blocks.choice import initial_blocks as initial_blocks
+from widthwise.training.blocks.choice import require_descent as require_descent
 from widthwise.training.blocks.choice import (
     require_network_of_blocks as require_network_of_blocks,
 )

@@ -17,6 +17,7 @@ def initial_blocks(
     *,
     key: jax.Array | None = None,
     samples: int | None = None,
+    descent: bool = False,
 ) -> Blocks:
     """The joint statistics at initialization by the engine that fits the network.
 
@@ -26,12 +27,16 @@ def initial_blocks(
         train: how many of them are train points.
         key: JAX random key, where random points are needed.
         samples: how many of them.
+        descent: whether to add what gradient descent needs; of one hidden layer only.
 
     Raises:
         ValueError: where no engine is available, with the reason.
     """
-    engine = one_hidden_blocks if _one_hidden(net) else deep_blocks
-    return engine(net, x, train, key=key, samples=samples)
+    if _one_hidden(net):
+        return one_hidden_blocks(net, x, train, key=key, samples=samples, descent=descent)
+    if descent:
+        require_descent(net)
+    return deep_blocks(net, x, train, key=key, samples=samples)
 
 
 def require_network_of_blocks(net: MLP, points: int) -> None:
@@ -42,6 +47,17 @@ def require_network_of_blocks(net: MLP, points: int) -> None:
         points: train and test points together.
     """
     (require_one_hidden if _one_hidden(net) else require_deep)(net, points)
+
+
+def require_descent(net: MLP) -> None:
+    """Raise ``ValueError`` where the blocks that gradient descent needs are not available."""
+    if not _one_hidden(net):
+        raise ValueError(
+            "the law of gradient descent is known for one hidden layer in the NTK parametrization, "
+            f"got depth={net.depth}, parametrization={net.parametrization!r}: the derivatives "
+            "along whole steps that it needs are not part of the recursion of other networks; take "
+            "gradient flow (times instead of steps), which small steps follow, or an ensemble"
+        )
 
 
 def _one_hidden(net: MLP) -> bool:

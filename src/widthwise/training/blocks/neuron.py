@@ -71,7 +71,17 @@ class Neuron:
         pairs = self._same("cdeg") + self._same("cedg") + self._same("cgde")
         return self.std**4 * (pairs + self.readout.cumulant(4) * self._all_same(4))
 
-    def _rows(self, *parts: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    def readouts(self, count: int) -> np.ndarray:
+        """E of a product of one to four readout weights A, one axis of components for each."""
+        if count == 1:
+            return np.zeros(self.outputs)
+        if count == 2:
+            return self.std**2 * np.eye(self.outputs)
+        if count == 3:
+            return self.std**3 * self.readout.moment(3) * self._all_same(3)
+        return self._readout_fourth
+
+    def rows(self, *parts: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
         """Σ (points) ⊗ (components), flattened point by point."""
         total: np.ndarray | float = 0.0
         for points, components in parts:
@@ -91,7 +101,7 @@ class Neuron:
             (-(self.std**4) * np.einsum(f"{a},{b}->abxy", pair, pair), self._same(c))
             for a, b, c in (("ab", "xy", "cdeg"), ("ax", "by", "cedg"), ("ay", "bx", "cgde"))
         ]
-        return self._rows((moment["0000"], self._readout_fourth), *gaussian)
+        return self.rows((moment["0000"], self._readout_fourth), *gaussian)
 
     def _kernel_outputs(self, moment: Moments) -> np.ndarray:
         """κ(κ_{ac,bd}, A_eφ_x, A_gφ_y), b a train point."""
@@ -101,7 +111,7 @@ class Neuron:
         S = np.moveaxis(moment["0011"], (2, 3), (0, 1))[:, :m] * k[:, :, None, None]
         mean = np.multiply.outer(ones[:, :m] * k, zeros)
         pairs = self._same("cdeg")
-        return self._rows((s2 * P, pairs), (S, self._readout_fourth), (-(s2**2) * mean, pairs))
+        return self.rows((s2 * P, pairs), (S, self._readout_fourth), (-(s2**2) * mean, pairs))
 
     def _kernels(self, moment: Moments) -> np.ndarray:
         """Cov(κ_{ac,bd}, κ_{xe,yg}), b and y train points."""
@@ -114,7 +124,7 @@ class Neuron:
         SS, means = moment["1111"][cut] * left * right, np.multiply.outer(ones * k, ones * k)
         pairs = self._same("cdeg")
         mixed = s2 * (PS + np.moveaxis(PS, (2, 3), (0, 1)))
-        return self._rows(
+        return self.rows(
             (PP + mixed - s2**2 * means, pairs),
             (SS, self._readout_fourth),
         )
@@ -140,7 +150,7 @@ class Neuron:
         """E T_{ac,bd,xe} A_gφ_y."""
         T1, T2, T3 = third
         s2 = self.std**2
-        return self._rows(
+        return self.rows(
             (s2 * T1, self._same("cdeg")),
             (s2 * T2, self._same("cedg") + self._same("cgde")),
             (T3, self._readout_fourth),
@@ -155,7 +165,7 @@ class Neuron:
         L1, L2, L3 = self._moved(moment)
         pairs = {name: self._same(name) for name in ("cdeg", "cedg", "cgde")}
         every = sum(pairs.values())
-        return self._rows(
+        return self.rows(
             (T1 + s2 * L1, pairs["cdeg"]),
             (T2 + s2 * L2, pairs["cedg"] + pairs["cgde"]),
             (s2 * T3, np.asarray(every)),
@@ -200,11 +210,11 @@ class Neuron:
     def _odd(self, moment: Moments) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """κ(A_cφ, A_dφ, A_eφ), Cov(κ_{ac,bd}, A_eφ_x), E T_{ac,bd,xe}: the skewness of a."""
         m, k = self.train, self.k
-        together = self.std**3 * self.readout.moment(3) * self._all_same(3)
+        together = self.readouts(3)
         S = moment["110"][:, :m] * k[:, :m, None]
         r = moment["112"]
         first = np.einsum("xba,ab,ax->abx", r[:m, :m], k[:, :m], k[:, :m])
         second = np.einsum("xab,ab,bx->abx", r[:m, :, :m], k[:, :m], k[:m, :m])
         parts = (moment["000"], S, first + second)
-        outputs, kernel, third = (self._rows((part, together)) for part in parts)
+        outputs, kernel, third = (self.rows((part, together)) for part in parts)
         return outputs, kernel, third

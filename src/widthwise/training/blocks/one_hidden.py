@@ -26,9 +26,10 @@ from widthwise.training.blocks.conditions import (
     require_smooth,
     require_standard_error,
 )
+from widthwise.training.blocks.descent import descent_blocks
 from widthwise.training.blocks.moments import Moments, moments
 from widthwise.training.blocks.neuron import Neuron
-from widthwise.training.blocks.value import Blocks
+from widthwise.training.blocks.value import Blocks, Name
 
 _MOST_POINTS, _MOST_ROWS = 44, 64  # tensors over four rows of some gigabytes together
 _REPLICATES = 8
@@ -41,6 +42,7 @@ def one_hidden_blocks(
     *,
     key: jax.Array | None = None,
     samples: int | None = None,
+    descent: bool = False,
 ) -> Blocks:
     """The blocks of a network with one hidden layer.
 
@@ -51,6 +53,7 @@ def one_hidden_blocks(
         key: JAX random key of the random points that average over neurons where z has more than
             four independent directions, or no rule is accurate.
         samples: how many such points; by default what takes a few seconds.
+        descent: whether to add the blocks of gradient descent.
 
     Returns:
         :class:`Blocks` with errors: those of the refined rule, or standard errors.
@@ -76,6 +79,10 @@ def one_hidden_blocks(
     parameters = _covariance(limit, x)
     neuron = Neuron(net, limit, parameters, train, _skewed(net, projection))
 
+    def of(moment: Moments) -> dict[Name, np.ndarray]:
+        made = neuron.blocks(moment)
+        return made | descent_blocks(neuron, moment) if descent else made
+
     def blocks(values, errors, engine, replicates=()) -> Blocks:
         return Blocks(
             nngp,
@@ -91,8 +98,8 @@ def one_hidden_blocks(
         )
 
     if len(copies) == 1:
-        values = neuron.blocks(copies[0])
-        shifted = neuron.blocks(Moments(len(x), copies[0].flat + shared.flat))
+        values = of(copies[0])
+        shifted = of(Moments(len(x), copies[0].flat + shared.flat))
         errors = {name: np.abs(shifted[name] - values[name]) for name in values}
         engine = "one hidden layer: one-neuron expectations by a refined rule"
         return blocks(values, errors, engine, (blocks(shifted, {}, engine),))
@@ -100,7 +107,7 @@ def one_hidden_blocks(
     engine = f"one hidden layer: one-neuron expectations by {len(copies)} sets of Sobol points"
     groups = np.array_split(np.arange(len(copies)), min(_REPLICATES, len(copies)))
     flats = [np.mean([copies[i].flat for i in group], axis=0) for group in groups]
-    parts = [neuron.blocks(Moments(len(x), flat)) for flat in flats]
+    parts = [of(Moments(len(x), flat)) for flat in flats]
     values = {name: np.mean([part[name] for part in parts], axis=0) for name in parts[0]}
     errors = {
         name: np.std([part[name] for part in parts], axis=0, ddof=1) / np.sqrt(len(parts))

@@ -11,6 +11,9 @@ For one hidden layer of independent neurons FF and D have no correction and each
 a cumulant of one neuron. Where the mean of O₃ vanishes, of the odd orders only FF₁ and D₁ can
 occur, if weights between hidden layers are skewed. Labels, times and widths do not enter: one value
 serves them all.
+
+Gradient descent needs five more, of the derivatives S, W, R and Q along steps that are held fixed
+(:mod:`widthwise.training.terms`): E S = ε S₁ + …, and at ε² SF, E W, E R and E Q.
 """
 
 from collections.abc import Mapping
@@ -22,9 +25,12 @@ import numpy as np
 from jaxtyping import Float
 
 Name: TypeAlias = tuple[str, int]
-AXES = {"F": 1, "D": 2, "T": 3, "U": 4}
+AXES = {"F": 1, "D": 2, "T": 3, "U": 4, "S": 3, "W": 4, "R": 4, "Q": 4}
 """How many axes each letter of a name stands for."""
 NAMES = ("FF", "D", "FFF", "DF", "T", "FFFF", "DFF", "DD", "TF", "U")
+DESCENT_NAMES = ("S", "SF", "W", "R", "Q")
+LETTERS = "DTSUWRQF"
+"""The order of the letters in a name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,11 +44,11 @@ class Blocks:
         ntk: Θ (rows, rows).
         values: (name, order) → coefficient of ε^order, order 1 or 2. The name lists the variables
             in the order of :data:`NAMES`, and the axes follow its letters: one for F, two for D,
-            three for T, four for U. What is absent vanishes.
+            three for T and S, four for U, W, R and Q. What is absent vanishes.
         errors: (name, order) → estimated absolute error of the entries, an array or one number.
         engine: in words, how the numbers were obtained.
         outputs: components of the network's output.
-        train: where given, the axes of D, T and U after the first run over this many train rows;
+        train: where given, the axes of D, T, U, … after the first run over this many train rows;
             otherwise over all rows.
         kernel_error: estimated absolute error of the entries of K and Θ.
         replicates: independent estimates of the same blocks whose average this is, or one coarser
@@ -63,9 +69,10 @@ class Blocks:
 
     def __post_init__(self) -> None:
         for name, order in self.values:
-            if name not in NAMES or order not in (1, 2):
+            if name not in (*NAMES, *DESCENT_NAMES) or order not in (1, 2):
                 raise ValueError(
-                    f"a block is named by one of {', '.join(NAMES)} and an order of 1 or 2, got "
+                    f"a block is named by one of {', '.join((*NAMES, *DESCENT_NAMES))} and an "
+                    "order of 1 or 2, got "
                     f"{(name, order)!r}"
                 )
             expected = self._shape(name)

@@ -10,36 +10,36 @@ cumulants of the members, and E[·] the expectations of :mod:`.expectations`,
 All is exact at finite n: the controls decide only how noisy it is. The noise of a member is O(1)
 without them, n^{−1/2} with f⁽⁰⁾ and 1/n with both, so that a correction of order 1/n needs as many
 networks at any width. In mean and covariance a polynomial of degree two in F, fitted to f − g − h,
-is part of h; the fit biases an estimate of M members by a part of order M^{−1/2} of its error.
+is part of h; the fit biases an estimate of M members by a part of order M^{−1/2} of its error. It
+takes 50 members for each of its coefficients; with fewer it is left out, which the result says.
+
+Kernels, time factors and products of members are taken some at a time, within ``memory``.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Float
 
 from widthwise import _checks as checks
 from widthwise._vocabulary import ArrayLike
-from widthwise.algebra.gaussian import Estimate
-from widthwise.finite.ensembles import Runs, simulate
-from widthwise.limit.kernels import limit_kernels
-from widthwise.model.architecture import MLP, require_network
-from widthwise.training.dynamics import GradientFlow
-from widthwise.training.ensembles.controls import Controls, Quadratic, quadratic
+from widthwise.finite.ensembles import simulate
+from widthwise.model.architecture import MLP
+from widthwise.training.ensembles.controls import Quadratic, quadratic
 from widthwise.training.ensembles.draws import drawn
+from widthwise.training.ensembles.estimates import estimates
 from widthwise.training.ensembles.expectations import Expectations
 from widthwise.training.ensembles.neurons import independent_neurons, neuron_expectations
-from widthwise.training.ensembles.samples import Influence, cumulant
-from widthwise.training.ensembles.series import Known, known_neuron, known_series
+from widthwise.training.ensembles.problem import Problem, problem
 from widthwise.training.ensembles.untrained import untrained_expectations
-from widthwise.training.ensembles.value import ControlledEnsemble, estimate, rows_to_points
-from widthwise.training.solution_map import SolutionMap
-from widthwise.training.symmetry import integer_powers, third_vanishes_in_mean
+from widthwise.training.ensembles.value import ControlledEnsemble
 
 _FEWEST = 50  # members; and so many for each coefficient of the polynomial
 _UNTRAINED = 2  # untrained networks for every trained one
 _FEW_KNOWN = 0.25  # the same where only third and fourth cumulants need them
+_MEMORY = 5e8
 
 
 def controlled_ensemble(
@@ -96,8 +96,8 @@ def controlled_ensemble(
     """
     checks.width(width)
     _require(members, untrained, options)
-    problem = _problem(net, x_train, y_train, x_test, times)
-    return _ensemble(problem, width, members, key, untrained, tolerance, options)
+    task = problem(net, x_train, y_train, x_test, times)
+    return _ensemble(task, width, members, key, untrained, tolerance, options)
 
 
 def controlled_ensembles(
@@ -156,9 +156,9 @@ def controlled_ensembles(
     checks.key(key)
     for count in counts:
         _require(count, untrained, options)
-    problem = _problem(net, x_train, y_train, x_test, times)
+    task = problem(net, x_train, y_train, x_test, times)
     return {
-        n: _ensemble(problem, n, count, jax.random.fold_in(key, n), untrained, tolerance, options)
+        n: _ensemble(task, n, count, jax.random.fold_in(key, n), untrained, tolerance, options)
         for n, count in zip(each, counts, strict=True)
     }
 
@@ -179,194 +179,62 @@ def _require(members: int, untrained: int | None, options: dict[str, Any]) -> No
         )
 
 
-class _Problem(NamedTuple):
-    """What all widths share."""
-
-    net: MLP
-    data: tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray]
-    x: np.ndarray
-    nngp: np.ndarray
-    controls: Controls
-    known: Known | None
-    even: bool
-    integer: bool
-
-
-def _problem(net: MLP, x_train, y_train, x_test, times) -> _Problem:
-    checks.require_x64()
-    require_network(net)
-    x = np.asarray(checks.points(x_train, "x_train"))
-    y = checks.targets(y_train, len(x), net.outputs, "y_train")
-    test, everything = None, x
-    if x_test is not None:
-        test = np.asarray(checks.points(x_test, "x_test"))
-        checks.same_inputs(x, test, "x_train", "x_test")
-        everything = np.concatenate([x, test])
-    moments = np.atleast_1d(checks.times(times))
-    if not moments.size or not np.isfinite(moments).all() or (np.diff(moments) < 0).any():
-        raise ValueError(
-            f"times must be at least one finite number, increasing, to be simulated, got {times!r}"
-        )
-    kernels, same = limit_kernels(net, everything), np.eye(net.outputs)
-    nngp, ntk = np.kron(np.asarray(kernels.nngp), same), np.kron(np.asarray(kernels.ntk), same)
-    solution = SolutionMap(ntk[:, : y.size], y.ravel())
-    last = net.depth
-    balanced = not net.has_bias(last) or net.bias_law[last].symmetric
-    even, integer = balanced and third_vanishes_in_mean(net), integer_powers(net)
-    if independent_neurons(net):
-        known = known_neuron(net, everything, len(x))
-    else:
-        known = known_series(net, everything, solution.ntk, integer=integer)
-    controls = Controls(solution, GradientFlow(moments))
-    data = (x, y, test, moments)
-    return _Problem(net, data, everything, nngp, controls, known, even, integer)
-
-
 def _ensemble(
-    problem: _Problem, width: int, members: int, key: jax.Array, untrained, tolerance, options
+    problem: Problem, width: int, members: int, key: jax.Array, untrained, tolerance, options
 ) -> ControlledEnsemble:
     net, controls = problem.net, problem.controls
     n = checks.width(width)
+    memory = checks.positive(options.get("memory", _MEMORY), "memory")
     allowed = (1e-5 if net.activation.kinks else 1e-7) if tolerance is None else tolerance
     runs = simulate(net, n, *problem.data, members, key, tolerance=allowed, **options)
-    expected = _expectations(problem, n, members, key, untrained)
+    expected = _expectations(problem, n, members, key, untrained, memory)
     F = np.asarray(runs.initial, float).reshape(members, -1)
     f = np.asarray(runs.outputs, float).reshape(members, len(runs.times), -1)
     g = controls.linear(F)
-    h, q = _deviation(problem, n, key, runs, f - g, F)
-    return _estimates(problem, runs, expected, f, g, h, q, controls.modes(F))
+    h = _first_order(problem, n, key, F, memory)
+    q, note = _polynomial(problem, F, f - g - h, memory)
+    values = q.at(controls.modes(F), memory)
+    return estimates(problem, runs, expected, f, g, h, q, values, note, memory)
 
 
-def _expectations(problem: _Problem, n: int, members: int, key, untrained) -> Expectations:
+def _expectations(
+    problem: Problem, n: int, members: int, key, untrained, memory: float
+) -> Expectations:
     net, other = problem.net, jax.random.fold_in(key, 2**31 - 2)  # members use small numbers
     common = (net, n, problem.x, problem.nngp, problem.controls, other)
     if independent_neurons(net):
         return neuron_expectations(*common, even=problem.even, known=problem.known)
-    share = _UNTRAINED if problem.known is None else _FEW_KNOWN
+    exact = np.allclose(net.widths(n), n * np.array(net.ratios), rtol=1e-9)
+    known = problem.known if exact else None  # a series in n is not one at rounded widths
+    share = _UNTRAINED if known is None else _FEW_KNOWN
     count = max(_FEWEST, int(share * members)) if untrained is None else untrained
-    return untrained_expectations(*common, count, even=problem.even, known=problem.known)
+    return untrained_expectations(*common, count, even=problem.even, known=known, memory=memory)
 
 
-def _deviation(
-    problem: _Problem, n: int, key: jax.Array, runs: Runs, rest: np.ndarray, F: np.ndarray
-) -> tuple[np.ndarray, Quadratic]:
-    """The h of every member, and the polynomial in F fitted to what it leaves of f − g."""
-    controls, net = problem.controls, problem.net
-    train = len(problem.data[0])
-    blocks = drawn(net, n, problem.x, train, key, runs.members)
-    ntk = np.concatenate([block.ntk[:, 0] for block in blocks])
-    h = controls.first_order(F, ntk - controls.solution.ntk)
+def _first_order(
+    problem: Problem, n: int, key: jax.Array, F: np.ndarray, memory: float
+) -> Float[np.ndarray, "members times rows"]:
+    """The h of every member, whose kernels are drawn again some at a time."""
+    controls, train, members = problem.controls, len(problem.data[0]), len(F)
+    each = 4 * controls.weights.size + 4 * controls.solution.ntk.size
+    found, begin = [], 0
+    for block in drawn(problem.net, n, problem.x, train, key, members, memory=memory, each=each):
+        change = block.ntk[:, 0] - controls.solution.ntk
+        found.append(controls.first_order(F[begin : begin + len(change)], change))
+        begin += len(change)
+    return np.concatenate(found)
+
+
+def _polynomial(
+    problem: Problem, F: np.ndarray, rest: np.ndarray, memory: float
+) -> tuple[Quadratic, str]:
+    """The polynomial in F fitted to what the controls leave of f − g, where members suffice."""
+    controls = problem.controls
     modes = controls.modes(F)
-    m = modes.shape[1]
-    K = controls.solution.modes(problem.nngp, "tt")
-    if _FEWEST * (m + 1) * (m + 2) // 2 > runs.members:
-        zero = np.zeros((*rest.shape[1:], m))
-        return h, Quadratic(zero, np.zeros((*zero.shape, m)), K)
-    return h, quadratic(modes, rest - h, K)
-
-
-def _estimates(
-    problem: _Problem,
-    runs: Runs,
-    expected: Expectations,
-    f: np.ndarray,
-    g: np.ndarray,
-    h: np.ndarray,
-    q: Quadratic,
-    modes: np.ndarray,
-) -> ControlledEnsemble:
-    controls, A, outputs = problem.controls, problem.controls.propagator, problem.net.outputs
-    mean_limit = controls.solution.mean(controls.dynamics)
-    covariance_limit = A @ problem.nngp @ np.swapaxes(A, 1, 2)
-    all_h = h + q(modes)
-    mean = cumulant([f - g - all_h]).estimate
-    plain = cumulant([f]).estimate.error
-    first = _with_polynomial_mean(problem, expected, q, mean_limit)
-    made = {
-        "mean": estimate(mean, first, mean_limit, plain, lambda v: rows_to_points(v, outputs, 1))
-    }
-
-    def pairs(a: np.ndarray, b: np.ndarray) -> Influence:
-        return cumulant([a[..., :, None], b[..., None, :]])
-
-    whole = pairs(f, f)
-    cross = pairs(g, all_h)
-    turned = Influence(np.swapaxes(cross.value, -1, -2), np.swapaxes(cross.members, -1, -2))
-    left = whole.plus(pairs(g, g), -1.0).plus(cross, -1.0).plus(turned, -1.0)
-    second = _with_polynomial_covariance(problem, expected, q)
-    made["covariance"] = estimate(
-        left.estimate,
-        second,
-        covariance_limit,
-        whole.estimate.error,
-        lambda v: rows_to_points(v, outputs, 2),
-    )
-    for k, name in ((3, "third"), (4, "fourth")):
-        whole = cumulant([f] * k)
-        left = whole.plus(cumulant([g] * k), -1.0).plus(cumulant([g] * (k - 1) + [h]), -k)
-        linear, mixed = expected.linear_cumulants[k], expected.mixed_cumulants[k]
-        known = Estimate(linear.value + k * mixed.value, np.hypot(linear.error, k * mixed.error))
-        made[name] = estimate(
-            left.estimate,
-            known,
-            _bias_cumulant(problem, k),
-            whole.estimate.error,
-            lambda v: rows_to_points(v, outputs, 1),
-        )
-    return ControlledEnsemble(
-        net=problem.net,
-        width=runs.width,
-        times=runs.times,
-        members=runs.members,
-        bias=runs.integration_error + runs.rounding_error,
-        integer_powers=problem.integer,
-        expectations=expected.source,
-        **made,
-    )
-
-
-def _with_polynomial_mean(
-    problem: _Problem, expected: Expectations, q: Quadratic, limit: np.ndarray
-) -> Estimate:
-    """M(t) + E h, the polynomial included."""
-    turn = problem.controls.solution.modes
-    shift = turn(expected.second.value, "tt") - q.constant
-    error = np.abs(problem.controls.solution.eigenvectors).T
-    train = error.shape[1]
-    error = error @ expected.second.error[:train, :train] @ error.T
-    first = expected.first_order
-    value = limit + first.value + np.einsum("txjl,jl->tx", q.square, shift)
-    return Estimate(value, first.error + np.einsum("txjl,jl->tx", np.abs(q.square), error))
-
-
-def _with_polynomial_covariance(
-    problem: _Problem, expected: Expectations, q: Quadratic
-) -> Estimate:
-    """A K_n Aᵀ + κ(g, h) + κ(h, g), the polynomial included."""
-    controls, A = problem.controls, problem.controls.propagator
-    sizes = np.abs(A)
-    K, error = expected.second
-    own, own_error = A @ K @ np.swapaxes(A, 1, 2), sizes @ error @ np.swapaxes(sizes, 1, 2)
-    gF = controls.modes(np.einsum("tab,bc->tac", A, K))
-    cross = expected.mixed.value + np.einsum("taj,txj->tax", gF, q.linear)
-    cross = cross + np.einsum("tab,bjl,txjl->tax", A, expected.third.value, q.square, optimize=True)
-    cross_error = np.hypot(
-        expected.mixed.error,
-        np.einsum(
-            "tab,bjl,txjl->tax", sizes, expected.third.error, np.abs(q.square), optimize=True
-        ),
-    )
-    return Estimate(
-        own + cross + np.swapaxes(cross, 1, 2),
-        np.hypot(own_error, cross_error + np.swapaxes(cross_error, 1, 2)),
-    )
-
-
-def _bias_cumulant(problem: _Problem, k: int) -> np.ndarray:
-    """κ_k(g) at infinite width: that of the output bias, 0 for Gaussian ones and none."""
-    net, A = problem.net, problem.controls.propagator
-    l, outputs = net.depth, problem.net.outputs
-    if net.bias_scaling != "constant" or not net.has_bias(l):
-        return np.zeros(A.shape[:2])
-    shared = A @ np.kron(np.ones((A.shape[1] // outputs, 1)), np.eye(outputs))
-    return float(net.bias_std[l]) ** k * net.bias_law[l].cumulant(k) * (shared**k).sum(-1)
+    (members, m), K = modes.shape, controls.solution.modes(problem.nngp, "tt")
+    needed = _FEWEST * (m + 1) * (m + 2) // 2
+    if needed <= members:
+        return quadratic(modes, rest, K, memory), "fitted"
+    zero = np.zeros((*rest.shape[1:], m))
+    left_out = f"left out, {m} train modes need {needed} members"
+    return Quadratic(zero, np.zeros((*zero.shape, m)), K), left_out

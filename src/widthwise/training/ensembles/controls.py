@@ -21,7 +21,8 @@ import numpy as np
 from jaxtyping import Float
 
 from widthwise.training.dynamics import GradientFlow
-from widthwise.training.solution_map import TERMS, SolutionMap
+from widthwise.training.solution_map import SolutionMap
+from widthwise.training.terms import TERMS
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +48,8 @@ class Controls:
         return self.solution.modes(self.solution.y, "t")
 
     @cached_property
-    def _weights(self) -> Float[np.ndarray, "times channels modes"]:
+    def weights(self) -> Float[np.ndarray, "times channels modes"]:
+        """The time factors w of Δ_{ij} r_j, channel by channel."""
         return self.solution.weights(TERMS[0], self.dynamics)
 
     def at(self, time: int) -> "Controls":
@@ -70,7 +72,7 @@ class Controls:
         """Σ_i w_{xij}(t) Δ_{ij}, whose product with r_j is f⁽¹⁾: (*members, times, rows, modes)."""
         turned = self.solution.modes(change, "rt", first=np.ndim(change) - 2)
         turned = turned[..., self.solution.forced, :]
-        weighted = self._weights * turned[..., None, :, :]
+        weighted = self.weights * turned[..., None, :, :]
         return np.einsum("xc,...tcj->...txj", self.solution.channels, weighted, optimize=True)
 
     def first_order(
@@ -101,18 +103,40 @@ class Quadratic(NamedTuple):
             "txjl,mjl->mtx", self.square, pairs
         )
 
+    def at(self, modes: Float[np.ndarray, "members modes"], memory: float) -> np.ndarray:
+        """The same, some members at a time."""
+        size = _members_at_once(2 * modes.shape[1] ** 2 + 2 * self.linear[..., 0].size, memory)
+        parts = [self(modes[start : start + size]) for start in range(0, len(modes), size)]
+        return np.concatenate(parts)
+
+
+def _members_at_once(numbers: int, memory: float) -> int:
+    return max(1, int(memory // (8 * numbers)))
+
 
 def quadratic(
     modes: Float[np.ndarray, "members modes"],
     rest: Float[np.ndarray, "members times rows"],
     constant: Float[np.ndarray, "modes modes"],
+    memory: float = 5e8,
 ) -> Quadratic:
-    """Least squares of what the two controls leave over on the polynomials of degree 2 in F."""
+    """Least squares of what the two controls leave over on the polynomials of degree 2 in F.
+
+    The triangular factor of the design is brought up to date some members at a time.
+    """
     count, m = modes.shape
     rows, columns = np.triu_indices(m)
-    pairs = modes[:, rows] * modes[:, columns] - constant[rows, columns]
-    design = np.concatenate([np.ones((count, 1)), modes, pairs], 1)
-    found = np.linalg.lstsq(design, rest.reshape(count, -1), rcond=None)[0]
+    flat, terms = rest.reshape(count, -1), 1 + m + len(rows)
+    triangle, projected = np.zeros((0, terms)), np.zeros((0, flat.shape[1]))
+    size = max(terms, _members_at_once(4 * (terms + flat.shape[1]), memory))
+    for start in range(0, count, size):
+        some = modes[start : start + size]
+        pairs = some[:, rows] * some[:, columns] - constant[rows, columns]
+        design = np.concatenate([np.ones((len(some), 1)), some, pairs], 1)
+        Q, triangle = np.linalg.qr(np.concatenate([triangle, design]))
+        projected = Q.T @ np.concatenate([projected, flat[start : start + size]])
+    smallest = count * np.finfo(float).eps
+    found = np.linalg.lstsq(triangle, projected, rcond=smallest)[0]
     found = np.moveaxis(found.reshape(-1, *rest.shape[1:]), 0, -1)
     square = np.zeros((*rest.shape[1:], m, m))
     square[..., rows, columns] = found[..., 1 + m :] / 2

@@ -47,6 +47,7 @@ def drawn(
     readouts: int = 0,
     first: int = 0,
     memory: float = 3e8,
+    each: int = 0,
 ) -> Iterator[Drawn]:
     """Blocks of networks.
 
@@ -60,11 +61,12 @@ def drawn(
         readouts: independent readouts of every network; 0 keeps its own, as trained members have.
         first: number of the first member.
         memory: bytes a block may take.
+        each: numbers that are made of every network besides.
     """
     fan = (x.shape[1], *net.widths(width), net.outputs)
     copies = max(readouts, 1)
     parameters = sum(a * b + b for a, b in pairwise(fan))
-    numbers = 4 * parameters + copies * (4 * fan[-2] + 6 * len(x) * sum(fan))
+    numbers = 4 * parameters + copies * (4 * fan[-2] + 6 * len(x) * sum(fan)) + each
     size = int(np.clip(memory // (8 * numbers), 1, min(members, 256)))
     points = jnp.asarray(x)
     for begin in range(0, members, size):

@@ -32,6 +32,8 @@ class Expectations:
         mixed: κ(g_a, h_x) (times, rows, rows), a first.
         linear_cumulants: k → κ_k(g) (times, rows), k = 3, 4.
         mixed_cumulants: k → κ(g, …, g, h) with k − 1 times g (times, rows), k = 3, 4.
+        cumulants: k → κ_k(g) + k κ(g, …, g, h) (times, rows), k = 3, 4; the two parts come from
+            the same networks or neurons.
         source: in words, where they come from.
     """
 
@@ -41,6 +43,7 @@ class Expectations:
     mixed: Estimate
     linear_cumulants: dict[int, Estimate]
     mixed_cumulants: dict[int, Estimate]
+    cumulants: dict[int, Estimate]
     source: str
 
 
@@ -48,3 +51,25 @@ def averaged(batches: Float[np.ndarray, "batches *rest"]) -> Estimate:
     """The mean of independent batches and its standard error."""
     batches = np.asarray(batches)
     return Estimate(batches.mean(0), batches.std(0, ddof=1) / np.sqrt(len(batches)))
+
+
+class Running:
+    """The same of batches that come in blocks and are not kept (Chan, Golub and LeVeque, 1983)."""
+
+    def __init__(self) -> None:
+        self.count, self.mean, self.squares = 0, np.zeros(()), np.zeros(())
+
+    def add(self, block: Float[np.ndarray, "batches *rest"]) -> None:
+        """Take a block into account."""
+        count, mean = len(block), np.mean(block, 0)
+        total, gap = self.count + count, mean - self.mean
+        squares = ((block - mean) ** 2).sum(0)
+        self.squares = self.squares + squares + gap**2 * (self.count * count / total)
+        self.mean = self.mean + gap * (count / total)
+        self.count = total
+
+    @property
+    def estimate(self) -> Estimate:
+        """The mean of all batches and its standard error."""
+        variance = self.squares / (self.count - 1)
+        return Estimate(np.asarray(self.mean), np.sqrt(variance / self.count))

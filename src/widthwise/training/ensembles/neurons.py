@@ -86,6 +86,7 @@ def neuron_expectations(
         mixed,
         {k: found[f"linear {k}"] for k in (3, 4)},
         {k: found[f"mixed {k}"] for k in (3, 4)},
+        {k: found[f"together {k}"] for k in (3, 4)},
         source,
     )
 
@@ -126,9 +127,14 @@ def _one(
         A = controls.propagator[0]
         g, forced, gF = eta @ A.T, controls.forced(kernel)[:, 0], controls.modes(A @ K)
         found.append(_at_time(g, forced, modes, gF, y, float(N), even))
-    third = np.einsum("sa,sj,sl->ajl", eta, modes, modes, optimize=True) / len(eta) / np.sqrt(N)
     stacked = {name: np.stack([part[name] for part in found]) for name in found[0]}
-    return {"third": 0 * third if even else third} | stacked
+    for k in (3, 4):
+        stacked[f"together {k}"] = stacked[f"linear {k}"] + k * stacked[f"mixed {k}"]
+    third = np.zeros((eta.shape[1], modes.shape[1], modes.shape[1]))
+    if not even:
+        third = np.einsum("sa,sj,sl->ajl", eta, modes, modes, optimize=True)
+        third = third / (len(eta) * np.sqrt(N))
+    return {"third": third} | stacked
 
 
 def _at_time(g, forced, F, gF, y, N: float, even: bool) -> dict[str, np.ndarray]:
@@ -139,18 +145,23 @@ def _at_time(g, forced, F, gF, y, N: float, even: bool) -> dict[str, np.ndarray]
     def of(*variables: np.ndarray) -> np.ndarray:
         return joint_cumulant(variables)
 
-    odd = 0.0 if even else 1.0
     with_F = np.einsum("sa,sxj,sj->ax", g, forced, F, optimize=True) / count / N
-    with_y = np.einsum("sa,sxj,j->ax", g, forced, y, optimize=True) / count / np.sqrt(N)
-    gD, gF_third = of(G, forced) / np.sqrt(N), of(G, G, Fj) / np.sqrt(N)
     ggD = of(G, G, forced) / N
-    third = odd * (of(G, G, forced, Fj) / N**1.5 + 2 * gD * gF) - y * ggD
-    fourth = of(G, G, G, forced, Fj) / N**2 + 3 * ggD * gF + 3 * odd * gD * gF_third
-    fourth = fourth - odd * y * of(G, G, G, forced) / N**1.5
+    fourth = of(G, G, G, forced, Fj) / N**2 + 3 * ggD * gF
+    if even:  # cumulants with an odd number of F vanish: nothing to sample
+        none = np.zeros(g.shape[1])
+        first, mixed, linear, third = none, with_F, none, -y * ggD
+    else:
+        gD, gF_third = of(G, forced) / np.sqrt(N), of(G, G, Fj) / np.sqrt(N)
+        first = np.einsum("sxj,sj->x", forced, F) / count / np.sqrt(N)
+        with_y = np.einsum("sa,sxj,j->ax", g, forced, y, optimize=True) / count / np.sqrt(N)
+        mixed, linear = with_F - with_y, of(g, g, g) / np.sqrt(N)
+        third = of(G, G, forced, Fj) / N**1.5 + 2 * gD * gF - y * ggD
+        fourth = fourth + 3 * gD * gF_third - y * of(G, G, G, forced) / N**1.5
     return {
-        "first order": odd * np.einsum("sxj,sj->x", forced, F) / count / np.sqrt(N),
-        "mixed": with_F - odd * with_y,
-        "linear 3": of(g, g, g) / np.sqrt(N),
+        "first order": first,
+        "mixed": mixed,
+        "linear 3": linear,
         "linear 4": of(g, g, g, g) / N,
         "mixed 3": third.sum(-1),
         "mixed 4": fourth.sum(-1),

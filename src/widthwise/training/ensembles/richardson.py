@@ -34,6 +34,7 @@ from widthwise.algebra.gaussian import Estimate
 from widthwise.training.ensembles.value import ControlledEnsemble
 
 _UNLIKELY = 1e-3
+_DATA = ("train points", "labels", "test points")
 _NAMES = ("mean", "covariance", "third", "fourth")
 
 
@@ -215,7 +216,8 @@ def richardson(
         :class:`Extrapolation`.
 
     Raises:
-        ValueError: for ensembles of different times, or fewer widths than powers.
+        ValueError: for ensembles of different networks, data or times, or fewer widths than
+            powers.
 
     Warns:
         RuntimeWarning: where χ² says that the powers do not describe the widths.
@@ -242,8 +244,18 @@ def richardson(
         raise ValueError(
             f"ensembles must share their times, got {[e.times.tolist() for e in each]}"
         )
-    if any(e.mean.value.shape != first.mean.value.shape for e in each):
-        raise ValueError("ensembles must share their points and outputs")
+    for e in each:
+        if e.net != first.net:
+            raise ValueError(
+                f"ensembles must be of one network, got {first.net!r} and {e.net!r}; extrapolate "
+                "those of each network by themselves"
+            )
+        for name, ours, theirs in zip(_DATA, first.data, e.data, strict=True):
+            if not np.array_equal(ours, theirs):
+                raise ValueError(
+                    f"ensembles must share their {name}, got {np.asarray(ours).tolist()} and "
+                    f"{np.asarray(theirs).tolist()}; extrapolate those of each task by themselves"
+                )
     chosen, remainder = _default(first) if powers is None else (tuple(powers), None)
     widths = tuple(e.width for e in each)
     fits = {}

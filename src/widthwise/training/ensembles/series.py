@@ -7,14 +7,21 @@ determine E h and κ(g, h), h = Σ_j Δ_j (F_j − y_j):
     E h     = Σ_j κ(Δ_j, F_j) − y_j E Δ_j,
     κ(g, h) = Σ_j κ(g, Δ_j, F_j) + κ(g, F_j) E Δ_j − y_j κ(g, Δ_j).
 
-For one hidden layer they are single powers of n, integrated by a rule; for deep networks, series
-from the cumulant recursion, through n^{−2} where only powers of 1/n occur and through n^{−3/2}
-otherwise, whose remainder is taken to be the last term times the step to the next.
+For one hidden layer they are single powers of the number N of neurons, integrated by a rule or over
+sampled neurons; for deep networks, series from the cumulant recursion, through n^{−2} where only
+powers of 1/n occur and through n^{−3/2} otherwise. What a series leaves out is taken to be its last
+coefficient that does not vanish times the first power of n left out.
+
+The entries of one cumulant share their neurons, or their rule, so their errors are correlated.
+Sampled ones come with independent replicates, each contracted as a whole: their spread is the
+standard error of the result, correlations included. Errors of unknown signs, those of rules and of
+series, are added in absolute value, which bounds the error of the result whatever the signs are.
 """
 
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
+import jax
 import numpy as np
 
 from widthwise.algebra.gaussian import Estimate
@@ -23,10 +30,11 @@ from widthwise.initial.cumulants import output_cumulants
 from widthwise.initial.tangents import ntk_statistics
 from widthwise.model.architecture import MLP
 from widthwise.training.blocks.one_hidden import one_hidden_blocks
+from widthwise.training.blocks.value import Blocks
 from widthwise.training.ensembles.controls import Controls
+from widthwise.training.ensembles.expectations import averaged
 
 _MOST_POINTS = 3  # of the recursion: its cost grows with the fourth power
-_DRAWS = 16
 
 
 class Few(NamedTuple):
@@ -38,6 +46,7 @@ class Few(NamedTuple):
         third: κ(F, F, F) (rows, rows, rows).
         kernel_output: κ(Δ, F) (rows, columns, rows).
         kernel_outputs: κ(Δ, F, F) (rows, columns, rows, rows).
+        replicates: independent estimates whose mean these are, where neurons were sampled.
     """
 
     second: Estimate
@@ -45,6 +54,12 @@ class Few(NamedTuple):
     third: Estimate
     kernel_output: Estimate
     kernel_outputs: Estimate
+    replicates: "tuple[Few, ...]" = ()
+
+    @property
+    def parts(self) -> tuple[Estimate, ...]:
+        """The five cumulants."""
+        return self[:5]
 
 
 Known: TypeAlias = Callable[[int], Few]
@@ -59,34 +74,78 @@ class Lowest(NamedTuple):
 
 
 def lowest(controls: Controls, few: Few) -> Lowest:
-    """Contract with the time factors; errors of the entries are carried through by random draws."""
-    rng = np.random.default_rng(0)
-    value = _contracted(controls, *(part.value for part in few))
-    shifted = [
-        _contracted(
-            controls, *(part.value + part.error * rng.normal(size=part.value.shape) for part in few)
-        )
-        for _ in range(_DRAWS)
-    ]
-    errors = [
-        np.sqrt(np.mean([(s[k] - value[k]) ** 2 for s in shifted], 0)) for k in range(len(value))
-    ]
+    """Contract with the time factors; see the module's text for the errors."""
+    plain = _Contraction.of(controls)
+    value = plain(*(part.value for part in few.parts))
+    if len(few.replicates) > 1:
+        each = [plain(*(part.value for part in copy.parts)) for copy in few.replicates]
+        errors = [averaged(np.stack(copies)).error for copies in zip(*each, strict=True)]
+    else:
+        sizes = plain.sizes()
+        low = sizes(*(np.abs(part.value) for part in few.parts))
+        high = sizes(*(np.abs(part.value) + part.error for part in few.parts))
+        errors = [h - l for h, l in zip(high, low, strict=True)]
     return Lowest(*(Estimate(v, e) for v, e in zip(value, errors, strict=True)))
 
 
-def _contracted(controls: Controls, second, change, third, kernel_output, kernel_outputs):
-    A, y = controls.propagator, controls.labels
-    mean = controls.forced(change)
-    DF = np.moveaxis(kernel_output, 2, 0)  # (rows, Δ)
-    DFF = np.moveaxis(kernel_outputs, (2, 3), (0, 1))  # (rows, rows, Δ)
-    in_modes = np.moveaxis(controls.modes(np.moveaxis(DF, 0, 2)), 2, 0)
-    first = np.einsum("jtxj->tx", controls.forced(in_modes)) - mean @ y
-    in_modes = np.moveaxis(controls.modes(np.moveaxis(DFF, 1, 3)), 3, 1)
-    cross = np.einsum("ajtxj->tax", controls.forced(in_modes))
-    cross = cross - np.swapaxes(controls.forced(DF) @ y, 0, 1)
-    cross = cross + np.einsum("aj,txj->tax", controls.modes(second), mean)
-    turned = controls.solution.modes(third, "tt", first=1)
-    return turned, first, np.einsum("tab,tbx->tax", A, cross)
+class _Contraction(NamedTuple):
+    """The maps from joint cumulants to :class:`Lowest`, polynomials in their entries.
+
+    Args:
+        propagator: A_t (times, rows, rows).
+        labels: y in the train modes.
+        vectors: Q (train, modes).
+        weights: the time factors of the term in Δ (times, channels, modes).
+        channels: from channels to rows.
+        forced: the row, in the eigenbasis, that each channel answers to.
+        minus: the sign of a label.
+    """
+
+    propagator: np.ndarray
+    labels: np.ndarray
+    vectors: np.ndarray
+    weights: np.ndarray
+    channels: np.ndarray
+    forced: np.ndarray
+    minus: float
+
+    @classmethod
+    def of(cls, controls: Controls) -> "_Contraction":
+        map_ = controls.solution
+        matrices = (controls.propagator, controls.labels, map_.eigenvectors, controls.weights)
+        return cls(*matrices, map_.channels, map_.forced, -1.0)
+
+    def sizes(self) -> "_Contraction":
+        """The same with every coefficient replaced by its absolute value."""
+        return _Contraction(*map(np.abs, self[:5]), self.forced, 1.0)
+
+    def _modes(self, tensor: np.ndarray) -> np.ndarray:
+        """The last axis, over rows or train rows, in train modes."""
+        return tensor[..., : len(self.vectors)] @ self.vectors
+
+    def _driven(self, kernel: np.ndarray) -> np.ndarray:
+        """Σ_i w_{xij} Δ_ij of Δ (..., rows, modes): (..., times, rows, modes)."""
+        train = len(self.vectors)
+        rows = np.concatenate(
+            [self.vectors.T @ kernel[..., :train, :], kernel[..., train:, :]], axis=-2
+        )
+        weighted = self.weights * rows[..., None, self.forced, :]
+        return np.einsum("xc,...tcj->...txj", self.channels, weighted, optimize=True)
+
+    def __call__(self, second, change, third, kernel_output, kernel_outputs):
+        """κ(F, F, F), E h and κ(g, h) of :class:`Lowest`."""
+        A, y, minus = self.propagator, self.labels, self.minus
+        mean = self._driven(self._modes(change))
+        in_modes = np.moveaxis(self._modes(kernel_output), -1, 0)
+        twice = self._driven(self._modes(in_modes))
+        first = np.einsum("jtxj->tx", twice) + minus * (mean @ y)
+        in_modes = np.moveaxis(self._modes(kernel_outputs), (2, 3), (0, 1))
+        cross = np.einsum("ajtxj->tax", self._driven(self._modes(in_modes)))
+        labelled = self._driven(self._modes(np.moveaxis(kernel_output, 2, 0))) @ y
+        cross = cross + minus * np.swapaxes(labelled, 0, 1)
+        cross = cross + np.einsum("aj,txj->tax", self._modes(second), mean)
+        turned = self._modes(np.swapaxes(self._modes(third), 1, 2)).swapaxes(1, 2)
+        return turned, first, np.einsum("tab,tbx->tax", A, cross)
 
 
 def known_series(net: MLP, x: np.ndarray, ntk: np.ndarray, *, integer: bool) -> Known | None:
@@ -116,9 +175,8 @@ def known_series(net: MLP, x: np.ndarray, ntk: np.ndarray, *, integer: bool) -> 
         return None
 
     def at(series: Series, width: int) -> tuple[float, float]:
-        last, numerical = np.abs(series.terms(width)[-1]), Series(series.error).at(width)
-        omitted = 0.0 if series.exact else last / (width if integer else width**0.5)
-        return series.at(width), numerical + omitted
+        numerical = Series(series.error).at(width)
+        return series.at(width), numerical + _omitted(series, width, integer=integer)
 
     def tensor(width: int, shape: tuple[int, ...], series) -> Estimate:
         value = np.array([at(series(k), width) for k in np.ndindex(shape)])
@@ -143,33 +201,68 @@ def known_series(net: MLP, x: np.ndarray, ntk: np.ndarray, *, integer: bool) -> 
     return few
 
 
+def _omitted(series: Series, width: int, *, integer: bool) -> float:
+    """The last coefficient that does not vanish, times the first power of n left out.
+
+    A coefficient within its numerical error vanishes: parity may leave a quantity with every other
+    power only.
+    """
+    present = np.flatnonzero(np.abs(series.coefficients) > series.error)
+    if series.exact or not len(present):
+        return 0.0
+    omitted = series.order + (2 if integer else 1)
+    return float(abs(series.coefficients[present[-1]]) * width ** (-omitted / 2))
+
+
 def _sorted(points: int, count: int) -> list[tuple[int, ...]]:
     return [k for k in np.ndindex((points,) * count) if list(k) == sorted(k)]
 
 
-def known_neuron(net: MLP, x: np.ndarray, train: int) -> Known | None:
-    """The same for one hidden layer of independent neurons; ``None`` if there is no rule."""
+def known_neuron(
+    net: MLP,
+    x: np.ndarray,
+    train: int,
+    *,
+    key: jax.Array | None = None,
+    samples: int | None = None,
+) -> Known | None:
+    """The same for one hidden layer of independent neurons; ``None`` if there is no rule.
+
+    The blocks are coefficients of powers of N/ratio, N being the number of neurons: where
+    ratio · width is not an integer, N is rounded and N/ratio is not the width.
+
+    Args:
+        net: a network with one hidden layer.
+        x: all points, train points first (points, inputs).
+        train: how many of them are train points.
+        key: JAX random key of the neurons, where they are sampled.
+        samples: how many then.
+    """
     try:
-        blocks = one_hidden_blocks(net, x, train)
+        blocks = one_hidden_blocks(net, x, train, key=key, samples=samples)
     except ValueError:
         return None
-    p, K, zero = len(x), blocks.nngp, 0.0
-    copies = blocks.replicates
+    p, sampled = len(x), len(blocks.replicates) > 1
 
-    def few(width: int) -> Few:
+    def of(blocks: Blocks, effective: float, *, replicates: tuple[Few, ...] = ()) -> Few:
         def block(name: str, order: int, shape: tuple[int, ...]) -> Estimate:
-            scale, key = float(width) ** (-order / 2), (name, order)
-            value = np.broadcast_to(blocks.values.get(key, zero), shape)
-            spread = [(c.values.get(key, zero) - value) ** 2 for c in copies]
-            error = np.sqrt(np.mean(spread, 0) / len(copies)) if copies else 0 * value
+            scale, key = effective ** (-order / 2), (name, order)
+            value = np.broadcast_to(blocks.values.get(key, 0.0), shape)
+            error = np.broadcast_to(blocks.errors.get(key, 0.0), shape)
             return Estimate(scale * value, scale * error)
 
         return Few(
-            Estimate(K, 0 * K),
+            Estimate(blocks.nngp, 0 * blocks.nngp),
             Estimate(*np.zeros((2, p, train))),
             block("FFF", 1, (p, p, p)),
             block("DF", 1, (p, train, p)),
             block("DFF", 2, (p, train, p, p)),
+            replicates,
         )
+
+    def few(width: int) -> Few:
+        effective = net.widths(width)[0] / blocks.ratio
+        copies = blocks.replicates if sampled else ()
+        return of(blocks, effective, replicates=tuple(of(copy, effective) for copy in copies))
 
     return few

@@ -17,11 +17,10 @@ hidden layers cost little more than one. To keep the noise small,
 import jax
 import numpy as np
 
-from widthwise.algebra.gaussian import Estimate
 from widthwise.model.architecture import MLP
 from widthwise.training.ensembles.controls import Controls
 from widthwise.training.ensembles.draws import Drawn, drawn
-from widthwise.training.ensembles.expectations import Expectations, averaged
+from widthwise.training.ensembles.expectations import Expectations, Running, averaged
 from widthwise.training.ensembles.series import Known, lowest
 
 READOUTS = 8
@@ -54,26 +53,35 @@ def untrained_expectations(
         known: cumulants of few factors from elsewhere (:mod:`.series`).
         memory: bytes a block of them may take.
     """
-    train = len(controls.solution.y) // net.outputs
-    parts = [
-        _statistics(net, width, x.shape[1], nngp, controls, block, even)
-        for block in drawn(net, width, x, train, key, members, readouts=READOUTS, memory=memory)
-    ]
-    every = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    names = ("second", "third", "first order", "mixed")
-    second, third, first, mixed = (averaged(every[name]) for name in names)
+    train, labels = len(controls.solution.y) // net.outputs, len(controls.labels)
+    rows, times = len(nngp), len(controls.propagator)
+    each = READOUTS * (6 * controls.weights.size + 4 * times * rows * (rows + labels))
+    each += 2 * rows**3 + times * rows * net.widths(width)[-1] * net.outputs
+    averages, every = {name: Running() for name in ("second", "third", "mixed")}, []
+    for block in drawn(
+        net, width, x, train, key, members, readouts=READOUTS, memory=memory, each=each
+    ):
+        part = _statistics(net, width, x.shape[1], nngp, controls, block, even)
+        for name, average in averages.items():
+            average.add(part.pop(name))
+        every.append(part)
+    single = {name: np.concatenate([part[name] for part in every]) for name in every[0]}
+    second, third, mixed = (averages[name].estimate for name in ("second", "third", "mixed"))
+    first = averaged(single["first order"])
     source = f"{members} untrained networks, {READOUTS} readouts each"
     if known is not None:
         few = known(width)
         second, (third, first, mixed) = few.second, lowest(controls, few)
         source += "; cumulants of up to three factors from their series"
+    linear, crossed = _linear_cumulants(single), _mixed_cumulants(single)
     return Expectations(
         second,
         third,
         first,
         mixed,
-        _linear_cumulants(every),
-        _mixed_cumulants(every),
+        {k: averaged(linear[k]) for k in (3, 4)},
+        {k: averaged(crossed[k]) for k in (3, 4)},
+        {k: averaged(linear[k] + k * crossed[k]) for k in (3, 4)},
         source,
     )
 
@@ -138,31 +146,31 @@ def _statistics(
     mixed = mixed + np.einsum("taj,stxj->stax", AK, forced, optimize=True)
     if not even:
         mixed = mixed - g[..., :, None] * pulled[..., None, :]
-    square = g**2 - v0
+    square, gg = g**2 - v0, conditional(2) - v0
     return {
         "second": second,
         "third": features,
         "mixed": per_network(mixed),
         "first order": per_network(with_even),
-        "gg": conditional(2) - v0,
+        "gg": gg,
         "gh": per_network(g * with_odd),
         "ggh": per_network(square * with_even),
         "gggh": per_network(g * (square - 2 * v0) * with_odd),
-        "Y3": conditional(3),
+        "Y3": np.zeros_like(gg) if even else conditional(3),
         "Y4": conditional(4),
     }
 
 
-def _linear_cumulants(every: dict[str, np.ndarray]) -> dict[int, Estimate]:
-    """κ₃(g) = E Y₃ and κ₄(g) = E Y₄ + 3 Var Y₂."""
+def _linear_cumulants(every: dict[str, np.ndarray]) -> dict[int, np.ndarray]:
+    """What κ₃(g) = E Y₃ and κ₄(g) = E Y₄ + 3 Var Y₂ are means of."""
     centred = every["gg"] - every["gg"].mean(0)
-    return {3: averaged(every["Y3"]), 4: averaged(every["Y4"] + 3 * centred**2)}
+    return {3: every["Y3"], 4: every["Y4"] + 3 * centred**2}
 
 
-def _mixed_cumulants(every: dict[str, np.ndarray]) -> dict[int, Estimate]:
-    """κ(g, g, h) and κ(g, g, g, h), from moments about the values at infinite width."""
+def _mixed_cumulants(every: dict[str, np.ndarray]) -> dict[int, np.ndarray]:
+    """The same for κ(g, g, h) and κ(g, g, g, h), from moments about those of infinite width."""
     gg, h, gh, third = (every[name].mean(0) for name in ("gg", "first order", "gh", "Y3"))
     three = every["ggh"] - gg * every["first order"] - h * every["gg"] + gg * h
     four = every["gggh"] - 3 * (gg * every["gh"] + gh * (every["gg"] - gg))
     four = four - third * every["first order"] - h * (every["Y3"] - third)
-    return {3: averaged(three), 4: averaged(four)}
+    return {3: three, 4: four}

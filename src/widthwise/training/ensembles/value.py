@@ -52,6 +52,9 @@ class ControlledEnsemble:
         bias: largest error of an output by integration and rounding, not in the standard errors.
         integer_powers: whether only integer powers of 1/n can occur.
         expectations: in words, where the expectations of the controls come from.
+        polynomial: in words, whether a polynomial in F is part of the controls of mean and
+            covariance; it takes 50 members for each of its coefficients.
+        data: train points, labels and test points.
     """
 
     net: MLP
@@ -65,6 +68,8 @@ class ControlledEnsemble:
     bias: float
     integer_powers: bool
     expectations: str
+    polynomial: str
+    data: tuple[np.ndarray, np.ndarray, np.ndarray]
 
     def __repr__(self) -> str:
         later = self.times > 0
@@ -73,7 +78,7 @@ class ControlledEnsemble:
         return (
             f"ControlledEnsemble({self.members} trained networks of width {self.width}; controls "
             f"divide the variance of the mean by {said[0]}, of the covariance by {said[1]}; "
-            f"expectations: {self.expectations})"
+            f"polynomial control: {self.polynomial}; expectations: {self.expectations})"
         )
 
 

@@ -3,11 +3,9 @@
 import numpy as np
 from jaxtyping import Float
 
-from widthwise.limit.layer import require_moments
 from widthwise.model.architecture import MLP
 from widthwise.training.blocks import require_network_of_blocks
-from widthwise.training.blocks.conditions import require_standard_error
-from widthwise.training.neurons import unavailable
+from widthwise.training.neurons import require_neurons, unavailable
 
 _DENSE_ROWS, _MOST_DENSE_ROWS = 24, 44
 
@@ -38,13 +36,4 @@ def require_law(
     if not sampled(net, points, times, engine):
         require_network_of_blocks(net, points)
         return
-    reason = unavailable(net)
-    if reason:
-        raise ValueError(reason)
-    if np.isinf(times).any():
-        raise ValueError(
-            "the 1/n terms are followed along time and are not available at t = inf; ask for a "
-            f"finite time, such as a few times 1/λ_min, got times={times.tolist()}"
-        )
-    require_moments(net, 0, 4)
-    require_standard_error(net)
+    require_neurons(net, times)

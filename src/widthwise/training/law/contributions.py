@@ -18,14 +18,14 @@ from functools import lru_cache
 from itertools import combinations, product
 from typing import NamedTuple
 
-from widthwise.training.blocks.value import Name
-from widthwise.training.solution_map import Term, terms
+from widthwise.training.blocks.value import LETTERS, Name
+from widthwise.training.terms import Term, terms
 
 _LETTERS = "abcdefghijklmnopqrsuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"  # without t, the axis of times
 
 
 class Factor(NamedTuple):
-    """One factor: its letter (F, D, T, U), its indices, the kind of each, and its output.
+    """One factor: its letter (F, D, T, U, …), its indices, the kind of each, and its output.
 
     Kinds: "f" an output row of F, "c" a channel of the solution map, "t" a train mode.
     """
@@ -67,7 +67,7 @@ class Contribution(NamedTuple):
 
 @lru_cache(maxsize=64)
 def contributions(
-    degree: int, order: int, available: frozenset[Name]
+    degree: int, order: int, available: frozenset[Name], *, descent: bool = False
 ) -> tuple[tuple[Contribution, ...], ...]:
     """All contributions to the joint cumulant of ``degree`` outputs through an order.
 
@@ -75,12 +75,13 @@ def contributions(
         degree: how many outputs.
         order: the highest power of n^{−1/2}.
         available: the blocks that do not vanish, (name, order), with ("FF", 0).
+        descent: whether training is gradient descent.
 
     Returns:
         For b = 0, 1, …, the contributions in which b outputs, the last ones, are beyond order 0.
     """
-    symmetric = ("T", 1) not in available
-    higher = terms(symmetric=symmetric)
+    symmetric = not {("T", 1), ("S", 1)} & available
+    higher = terms(symmetric=symmetric, descent=descent)
     found = []
     for beyond in range(min(degree, order) + 1):
         chosen = (
@@ -129,11 +130,11 @@ def _of_terms(
 
 
 def _name(group: list[Factor]) -> str:
-    return "".join(sorted((factor.letter for factor in group), key="DTUF".index))
+    return "".join(sorted((factor.letter for factor in group), key=LETTERS.index))
 
 
 def _block(group: list[Factor], order: int) -> Block:
-    ordered = sorted(group, key=lambda factor: "DTUF".index(factor.letter))
+    ordered = sorted(group, key=lambda factor: LETTERS.index(factor.letter))
     indices = "".join(factor.indices for factor in ordered)
     return Block(_name(group), order, indices, "".join(factor.kinds for factor in ordered))
 

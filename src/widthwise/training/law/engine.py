@@ -12,9 +12,10 @@ import numpy as np
 from jaxtyping import Float
 
 from widthwise.training.blocks.value import Blocks, Name
-from widthwise.training.dynamics import Dynamics
+from widthwise.training.dynamics import Dynamics, GradientDescent
 from widthwise.training.law.contributions import Block, Contribution, contributions
-from widthwise.training.solution_map import SolutionMap, Term
+from widthwise.training.solution_map import SolutionMap
+from widthwise.training.terms import Term
 
 _NUMBERS_AT_ONCE = 2e7
 _MOST_NUMBERS = 2e8
@@ -88,9 +89,13 @@ class Engine:
 
     def first_order_variance(self) -> Float[np.ndarray, "times rows"]:
         """Variance of √n f^{(1)}, the terms of order 1, at leading order; of an order 2 engine."""
-        array = self._sum(2, 2, contributions(2, 2, self.available)[2])[2]
+        array = self._sum(2, 2, self._contributions(2, 2)[2])[2]
         B = self.solution.channels
         return np.einsum("tab,xa,xb->tx", array, B, B, optimize=True)
+
+    def _contributions(self, degree: int, order: int) -> tuple[tuple[Contribution, ...], ...]:
+        descent = isinstance(self.dynamics, GradientDescent)
+        return contributions(degree, order, self.available, descent=descent)
 
     def _carried(self, array: np.ndarray, matrix: np.ndarray) -> np.ndarray:
         """Apply a matrix to the first axis behind orders and times, and move it to the end."""
@@ -104,7 +109,7 @@ class Engine:
     def _in_slots(self, degree: int) -> list[np.ndarray]:
         """Per number of outputs beyond order 0: (orders, times, rows of F …, channels …)."""
         if degree not in self._slots:
-            found = contributions(degree, self.order, self.available)
+            found = self._contributions(degree, self.order)
             self._slots[degree] = [
                 self._sum(degree, beyond, some) for beyond, some in enumerate(found)
             ]

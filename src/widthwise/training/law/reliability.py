@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from widthwise.training.dynamics import GradientDescent
 from widthwise.training.law.engine import Engine
 
 _LEVELS = (("reliable", 0.3, 0.5, 0.03), ("rough", 1.0, 1.5, 0.15))
@@ -32,10 +33,11 @@ class Reliability:
 
     Args:
         width: n.
-        times: the times (times,).
+        times: the times, or numbers of steps (times,).
         ratio: order 2 over order 1 (times,).
         kernel_change: (times,), see the module's text.
         displacement: ρ (times,).
+        clock: the letter of the times, "k" for steps of gradient descent.
     """
 
     width: int
@@ -43,6 +45,7 @@ class Reliability:
     ratio: Float[np.ndarray, " times"]
     kernel_change: Float[np.ndarray, " times"]
     displacement: Float[np.ndarray, " times"]
+    clock: str = "t"
 
     @property
     def verdicts(self) -> tuple[str, ...]:
@@ -65,7 +68,7 @@ class Reliability:
         words = {}
         for t, word in zip(self.times, self.verdicts, strict=True):
             words.setdefault(word, []).append(f"{t:g}")
-        said = "; ".join(f"{word} at t = {', '.join(ts)}" for word, ts in words.items())
+        said = "; ".join(f"{word} at {self.clock} = {', '.join(ts)}" for word, ts in words.items())
         if set(words) == {"reliable"}:
             return f"width {self.width}: {said}"
         worst = int(np.argmax(np.where(np.isfinite(self.ratio), self.ratio, np.inf)))
@@ -104,4 +107,5 @@ def reliability(engine: Engine, times: Float[np.ndarray, " times"], width: int) 
         ratio,
         ((np.sqrt(fluctuation / n) + m * blocks.kernel_error) * learnt).max(-1, initial=0.0),
         (residual * learnt**2 * values).sum(-1) / (n * blocks.ratio),
+        "k" if isinstance(engine.dynamics, GradientDescent) else "t",
     )

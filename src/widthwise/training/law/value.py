@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from widthwise import _checks as checks
 from widthwise.training.blocks.value import Blocks
-from widthwise.training.dynamics import GradientFlow
+from widthwise.training.dynamics import Dynamics, GradientDescent
 from widthwise.training.law.engine import Engine
 from widthwise.training.law.law import LawErrors, TrainingLaw
 from widthwise.training.law.reliability import Reliability, reliability
@@ -25,19 +25,26 @@ class DenseLaw(TrainingLaw):
     Args:
         solution: the solution map about Θ_∞.
         blocks: joint statistics at initialization.
-        dynamics: gradient flow and its times.
+        dynamics: gradient flow or descent, and when.
         order: highest power of n^{−1/2}.
     """
 
     solution: SolutionMap
     blocks: Blocks
-    dynamics: GradientFlow
+    dynamics: Dynamics
     order: int
 
     @property
     def times(self) -> Float[np.ndarray, " times"]:
-        """The times at which the law is known."""
-        return self.dynamics.times
+        """The times at which the law is known, of gradient descent the numbers of steps."""
+        return np.asarray(self.dynamics.moments)
+
+    @property
+    def clock(self) -> str:
+        """What the moments are, in words."""
+        if isinstance(self.dynamics, GradientDescent):
+            return f"steps={self.times.tolist()} of {self.dynamics.step:g}"
+        return f"times={self.times.tolist()}"
 
     @property
     def outputs(self) -> int:
@@ -58,7 +65,7 @@ class DenseLaw(TrainingLaw):
         return (
             f"DenseLaw({self.solution.train // self.outputs} train and "
             f"{self.points - self.solution.train // self.outputs} test points, outputs="
-            f"{self.outputs}, times={self.times.tolist()}, order={self.order}; {self.engine})"
+            f"{self.outputs}, {self.clock}, order={self.order}; {self.engine})"
         )
 
     @cached_property

@@ -24,14 +24,13 @@ from jaxtyping import Float
 from widthwise import _checks as checks
 from widthwise._vocabulary import ArrayLike
 from widthwise.limit.flow import LinearFlow, linear_flow
-from widthwise.limit.layer import require_moments
 from widthwise.model.architecture import MLP, require_network
-from widthwise.training.blocks.conditions import require_standard_error
 from widthwise.training.neurons.average import Average, Cubic, Estimate, Progress
+from widthwise.training.neurons.conditions import require_neurons
 from widthwise.training.neurons.engine import Engine
 from widthwise.training.neurons.fluctuation import kernel_fluctuation
 from widthwise.training.neurons.odd import memory_needed, odd, vanishes
-from widthwise.training.neurons.problem import Problem, problem, unavailable
+from widthwise.training.neurons.problem import Problem, problem
 from widthwise.training.neurons.sampling import Sampler
 from widthwise.training.neurons.skewed import Skewed
 
@@ -141,12 +140,8 @@ def scalable_law(
         raise ValueError(f"cubic must be 'auto', 'plain' or 'by_parts', got {cubic!r}")
     if precision not in ("float32", "float64"):
         raise ValueError(f"precision must be 'float32' or 'float64', got {precision!r}")
-    reason = unavailable(net)
-    if reason:
-        raise ValueError(reason)
-    require_moments(net, 0, 4)
-    require_standard_error(net)
-    moments = _times(times)
+    moments = checks.some_times(times)
+    require_neurons(net, moments)
     flow = flow or linear_flow(net, x_train, y_train, x_test)
     of = problem(net, flow, _points(x_train, x_test, flow))
     if cubic == "by_parts" and not of.gaussian:
@@ -179,16 +174,6 @@ def scalable_law(
         _add(law, 1, positive, skew.half, of.net.ratios[0])
         _add(law, 2, positive, skew.products, of.net.ratios[0])
     return replace(law, disagreement=even.disagreement, cubic=even.form, neurons=even.neurons)
-
-
-def _times(times: ArrayLike) -> Float[np.ndarray, " times"]:
-    moments = checks.some_times(times)
-    if np.isinf(moments).any():
-        raise ValueError(
-            "the 1/n terms are followed along time and are not available at t = inf; ask for a "
-            f"finite time, such as a few times 1/λ_min, got times={times!r}"
-        )
-    return moments
 
 
 def _points(x_train: ArrayLike, x_test: ArrayLike | None, flow: LinearFlow) -> np.ndarray:

@@ -34,8 +34,9 @@ from widthwise.training.first_order import first_order_mean_square, has_first_or
 from widthwise.training.law.engine import Engine
 from widthwise.training.rates.fluctuation import second_moments, unavailable
 from widthwise.training.rates.value import Constant
-from widthwise.training.solution_map import TERMS, SolutionMap
+from widthwise.training.solution_map import SolutionMap
 from widthwise.training.symmetry import third_is_of_order_one_over_n
+from widthwise.training.terms import TERMS
 
 _THIRD = next(term for term in TERMS if term.name == "T")
 
@@ -209,8 +210,7 @@ def _with_kinks(
         )
         return Constants(reason, drift, reason, drift)
     found = first_order_mean_square(net, flow, x, times, key=key)
-    error = np.sqrt((found.error**2).sum(1))
-    about = _root(found.value.sum(1), error, -0.5)
+    about = _root(found.total, found.total_error, -0.5)
     still = np.ones_like(times)
     kernel = _root(found.kernel * still, found.kernel_error * still, -0.5)
     return Constants(kernel, drift, about, drift)

@@ -28,7 +28,8 @@ from widthwise.limit.first_layer.projection import project
 from widthwise.model.architecture import MLP
 from widthwise.training.blocks.value import Blocks
 from widthwise.training.dynamics import GradientFlow
-from widthwise.training.solution_map import TERMS, SolutionMap
+from widthwise.training.solution_map import SolutionMap
+from widthwise.training.terms import TERMS
 
 _MOST_TRAIN = 12
 _WORK = 4e9  # multiplications of one average over neurons
