@@ -68,6 +68,12 @@ from widthwise.measure import distances as distances
 from widthwise.measure.exact import exact_distance as exact_distance
 from widthwise.measure.predicted import PredictedDistance as PredictedDistance
 from widthwise.measure.predicted import predicted_distance as predicted_distance
+from widthwise.measure.estimators import MeasuredDistance as MeasuredDistance
+from widthwise.measure.estimators import measured_distance as measured_distance
+from widthwise.measure.estimators import measured_distances as measured_distances
+from widthwise.measure.bounds import DistanceBound as DistanceBound
+from widthwise.measure.bounds import distance_bound as distance_bound
+from widthwise.measure.bounds import trained_distance_bound as trained_distance_bound
 from widthwise.measure.rates import RateFit as RateFit
 from widthwise.measure.rates import fit_rate as fit_rate
 from widthwise.certify import Certificate as Certificate
@@ -76,5 +82,6 @@ from widthwise.certify import CertifiedWidth as CertifiedWidth
 from widthwise.certify import certified_width as certified_width
 from widthwise.certify import KernelPositivity as KernelPositivity
 from widthwise.certify import kernel_positivity as kernel_positivity
+from widthwise.experiments.study import Study as Study
 
 from widthwise._version import __version__ as __version__
