@@ -173,7 +173,7 @@ def test_a_budget_of_memory_is_kept(tmp_path):
 def test_what_theory_does_not_cover_is_said(tmp_path):
     given = changed(
         network={"weight_law": {"name": "student_t", "df": 5}},
-        compute={"quantities": ["initial_series"], "order": 4},
+        compute={"quantities": ["initial_series"], "order": 4, "cumulants": 6},
     )
     done = Study.from_mapping({**given, "grid": {"width": [8]}}).run(tmp_path / "runs")
     ((quantity, reason, points),) = done.status().refused
