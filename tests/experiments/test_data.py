@@ -300,7 +300,7 @@ def test_scalings_and_codings_of_iris():
     def of(**more):
         return load(StudyData(name="iris", train=9, test=3, **more), seed=0)
 
-    assert np.abs(of(scaling="range").x_train).max() == 1.0
+    assert_allclose(np.abs(of(scaling="range").x_train).max(), 1.0, rtol=1e-15)
     np.testing.assert_allclose((of(scaling="unit_norm").x_train ** 2).sum(1), 4.0)
     assert of(scaling="none").x_train.min() > 0
     assert set(of(labels="one_hot").y_train.ravel()) == {0.0, 1.0}

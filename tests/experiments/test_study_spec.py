@@ -164,6 +164,7 @@ def test_there_are_four_claims_small_and_large():
         ('"ensemble"]', '"ensembles"]', "compute.quantities[1]", '"ensembles"', "ensemble"),
         ("seed = 3", "seed = -3", "seed", "-3", "0 to 4294967295"),
         ('"blobs"', '"blob"', "data.name", '"blob"', "one of digits"),
+        ("= 1.5", "= 1.5\nwidth = 4", "network.width", "4", "varies in grid.width"),
         ("test = 2", "inputs = 1", "data.inputs", "1", "from 2"),
     ],
 )
@@ -274,7 +275,7 @@ def refused(text: str, folder: Path) -> str:
     return said
 
 
-@settings(max_examples=1000)
+@settings(max_examples=250)
 @given(case=broken())
 def test_a_thousand_broken_files(tmp_path_factory, case):
     text, place = case
