@@ -15,36 +15,38 @@ from measure_sections._problem import XS, X, Y, network
 from widthwise.measure.estimators import measured_distances
 
 jax.config.update("jax_enable_x64", True)
-WIDTHS = (64, 128, 256, 512)
 CASES = [
-    ("tanh", "gaussian", 1, 8192),
-    ("softplus", "exponential", 1, 4096),
-    ("tanh", "gaussian", 2, 2048),
+    ("tanh", "gaussian", 1, 8192, (64, 128, 256, 512)),
+    ("softplus", "exponential", 1, 4096, (64, 128, 256, 512)),
+    ("tanh", "gaussian", 2, 2048, (64, 128, 256, 512)),
 ]
 
 
 def report():
     print("Wasserstein-1 distance of the trained output at the test point −0.4 from the GP")
-    for activation, readout, depth, members in CASES:
-        net, times = network(activation, readout, depth), [0.0, 0.5, 2.0]
-        x, y, xs = (X, Y, XS) if depth == 1 else (X[:2], Y[:2], XS[:1])
-        if depth == 2:
-            times = [0.5]
-        v = np.eye(len(x) + len(xs))[len(x)]
-        law = ww.training_law(net, x, y, xs, times)
-        values, errors, expected = np.zeros((3, len(WIDTHS), len(times)))
-        for i, n in enumerate(WIDTHS):
-            key = jax.random.fold_in(jax.random.key(8), n)
-            for j, d in enumerate(measured_distances(net, x, y, xs, v, n, times, members, key)):
-                p = ww.predicted_distance(law, v, n, times[j])
-                values[i, j], errors[i, j], expected[i, j] = d.value, d.error, p.value
-                gap, both = d.value - p.value, np.hypot(d.error, p.error)
-                print(
-                    f"depth {depth} {activation:8s} × {readout:11s} t = {times[j]:<4g} n = {n:4d}: "
-                    f"measured {d.value:.4e} ± {d.error:.1e}, predicted {p.value:.4e} ± "
-                    f"{p.error:.1e}, z {gap / d.error:+.1f}, z* {gap / both:+.1f}",
-                    flush=True,
-                )
-        for j, t in enumerate(times):
-            fit = ww.fit_rate(WIDTHS, values[:, j], errors[:, j], predicted=expected[:, j])
+    for case in CASES:
+        compare(*case)
+
+
+def compare(activation, readout, depth, members, widths):
+    net, times = network(activation, readout, depth), [0.0, 0.5, 2.0] if depth == 1 else [0.5]
+    x, y, xs = (X, Y, XS) if depth == 1 else (X[:2], Y[:2], XS[:1])
+    v = np.eye(len(x) + len(xs))[len(x)]
+    law = ww.training_law(net, x, y, xs, times)
+    values, errors, expected = np.zeros((3, len(widths), len(times)))
+    for i, n in enumerate(widths):
+        key = jax.random.fold_in(jax.random.key(8), n)
+        for j, d in enumerate(measured_distances(net, x, y, xs, v, n, times, members, key)):
+            p = ww.predicted_distance(law, v, n, times[j])
+            values[i, j], errors[i, j], expected[i, j] = d.value, d.error, p.value
+            gap, both = d.value - p.value, np.hypot(d.error, p.error)
+            print(
+                f"depth {depth} {activation:8s} × {readout:11s} t = {times[j]:<4g} n = {n:4d}: "
+                f"measured {d.value:.4e} ± {d.error:.1e}, predicted {p.value:.4e} ± "
+                f"{p.error:.1e}, z {gap / d.error:+.1f}, z* {gap / both:+.1f}",
+                flush=True,
+            )
+    for j, t in enumerate(times):
+        if len(widths) > 2:
+            fit = ww.fit_rate(widths, values[:, j], errors[:, j], predicted=expected[:, j])
             print(f"   t = {t:g}: {fit.ratio}", flush=True)

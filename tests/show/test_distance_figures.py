@@ -14,7 +14,7 @@ def test_distance_against_width_holds_bounds_prediction_and_networks():
     figure = figures.distance_in_width(
         WIDTHS, TIMES, PREDICTED, measured, error, 5 * PREDICTED, 0.2 * PREDICTED
     )
-    names = [trace.name for trace in figure.data]
+    names = [trace.name or "" for trace in figure.data]
     assert names.count("prediction") == 3
     assert names.count("certified upper bound") == 3
     assert [name for name in names if name.startswith("networks")] == [
