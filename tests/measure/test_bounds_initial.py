@@ -212,16 +212,27 @@ def test_reference_numbers():
 )
 def test_several_points_are_not_farther_than_their_bounds(activation, law, bias):
     """W₂² ≥ Σ_i W₂²(v_i · f) over an orthonormal frame; projections on the line."""
-    net = network(activation, law, bias)
-    for n in (8, 256):
-        frame = exact_distance(net, X, d.frames(3, 3), n, "sliced_wasserstein2")
-        assert np.sqrt(3) * frame.value <= distance_bound(net, X, n).value
-        v = np.array([1.0, -2.0, 0.5])
-        along = exact_distance(net, X, v, n).value
-        bound = distance_bound(net, X, n, "wasserstein1", direction=v)
-        assert along <= bound.value
-        joint = distance_bound(net, X, n, "wasserstein1").value
-        assert bound.value <= np.linalg.norm(v) * joint
+    net, n = network(activation, law, bias), 64
+    frame = exact_distance(net, X, d.frames(3, 3), n, "sliced_wasserstein2")
+    assert np.sqrt(3) * frame.value <= distance_bound(net, X, n).value
+    v = np.array([1.0, -2.0, 0.5])
+    along = exact_distance(net, X, v, n).value
+    bound = distance_bound(net, X, n, "wasserstein1", direction=v)
+    assert along <= bound.value
+    joint = distance_bound(net, X, n, "wasserstein1").value
+    assert bound.value <= np.linalg.norm(v) * joint
+
+
+def test_few_neurons_are_not_farther_than_their_bound():
+    """At n = 4, three points, by the lower end of the interval from 20 000 networks."""
+    net, n, members = network("softplus", "exponential", 0.3), 4, 20_000
+    rng = np.random.default_rng(2)
+    z = rng.normal(size=(members, n, 2)) @ np.stack([1.5 * X[:, 0], np.full(3, 0.5)])
+    a = rng.exponential(size=(members, n, 1)) - 1
+    f = (a * np.logaddexp(0, z)).sum(1) / np.sqrt(n) + 0.3 * rng.normal(size=(members, 1))
+    limit = d.Normal(np.zeros(3), np.asarray(ww.limit_kernels(net, X).nngp))
+    low = d.wasserstein2_lower_bound(f, limit, directions=np.eye(3)).interval[0]
+    assert 0.1 < low <= distance_bound(net, X, n).value
 
 
 def test_repeated_points_and_directions_scale_as_they_must():
@@ -253,7 +264,7 @@ def test_metrics_follow_from_the_two_wasserstein_bounds():
     assert (bl, top) == (w1, w1)
     assert s2 == pytest.approx(w2 / np.sqrt(3))
     assert s1 == pytest.approx(w1 / 2)  # the mean of |v₁| on the sphere in three dimensions
-    far = distance_bound(network("softplus", "exponential"), 10 * X, 1, "bounded_lipschitz")
+    far = distance_bound(network("softplus", "exponential"), X, 1, "bounded_lipschitz")
     assert far.value == 2
     with pytest.raises(ValueError, match="metric must be one of wasserstein2"):
         distance_bound(TANH, X, 64, "kolmogorov")
@@ -271,7 +282,7 @@ def test_what_does_not_hold_is_said(unchecked):
         (ww.MLP(2, "tanh", 1.0, 0.5, bias_law=("gaussian", "uniform", "gaussian")), "biases"),
         (ww.MLP(1, "relu", weight_law=({"name": "student_t", "df": 3.5}, "uniform")), "no mean"),
     ):
-        bound = distance_bound(net, X, 64)
+        bound = distance_bound(net, ONE, 64)
         assert np.isinf(bound.value)
         assert not bound.available
         assert word in bound.reason
