@@ -19,23 +19,41 @@ def network(activation, readout, bias=0.0):
     return ww.MLP(1, activation, (1.5, 1.0), (0.5, bias), ("gaussian", readout))
 
 
-def exact(net, n, order):
-    K = float(np.asarray(ww.limit_kernels(net, ONE).nngp)[0, 0])
-    return d.wasserstein(ww.exact_law(net, ONE, n, (0,), np.ones(1)), d.Normal(0.0, K), order)
+def variance(net):
+    return float(np.asarray(ww.limit_kernels(net, ONE).nngp)[0, 0])
+
+
+def exact(net, n, order=1):
+    """The exact law, whose characteristic function is slow to invert for very few atoms."""
+    law = ww.exact_law(net, ONE, n, (0,), np.ones(1))
+    return d.wasserstein(law, d.Normal(0.0, variance(net)), order).value
+
+
+def at_least(net, n, order=1):
+    """The lower end of the interval from 200 000 networks."""
+    rng, size = np.random.default_rng(n), (200_000, n)
+    values, weights = net.weight_law[1].quadrature(1)
+    z = rng.normal(size=size) * np.hypot(1.5 * ONE[0, 0], 0.5)
+    a = rng.choice(values, size, p=weights)
+    outputs = (a * np.asarray(net.activation(z))).sum(1) / np.sqrt(n)
+    outputs += net.bias_std[1] * rng.normal(size=len(outputs))
+    found = d.wasserstein(outputs, d.Normal(0.0, variance(net)), order)
+    return found.interval[0]
 
 
 @pytest.mark.parametrize(
     ("activation", "law", "bias"),
-    [("tanh", "rademacher", 0.0), ("erf", SKEWED, 0.0), ("tanh", SKEWED, 0.7)],
+    [("tanh", "rademacher", 0.0), ("erf", SKEWED, 0.0), ("tanh", SKEWED, 0.3)],
 )
 def test_the_kernel_of_a_summand_bounds_the_exact_law(activation, law, bias):
     net = network(activation, law, bias)
-    for n in (8, 64):
+    for n in (4, 64):
         bound = distance_bound(net, ONE, n)
         assert bound.method == "the Stein kernel of a·φ(z)"
         first = distance_bound(net, ONE, n, "wasserstein1")
-        assert exact(net, n, 1).value <= first.value < bound.value
-    assert exact(net, 64, 2).value <= bound.value
+        truth = (at_least if n == 4 else exact)(net, n)
+        assert truth <= first.value < bound.value
+    assert exact(net, 64, 2) <= bound.value
 
 
 def test_signs_times_a_gaussian_are_gaussian():
@@ -67,19 +85,19 @@ def test_the_kernel_is_that_of_the_density_of_a_mixture():
 )
 def test_goldstein_bounds_the_exact_law(activation, law, bias):
     net = network(activation, law, bias)
-    for n in (8, 64):
+    for n in (4, 64):
         bound = distance_bound(net, ONE, n, "wasserstein1")
         assert bound.method == "Goldstein's bound"
-        assert exact(net, n, 1).value <= bound.value
+        assert 0 < (at_least if n == 4 else exact)(net, n) <= bound.value
     assert not distance_bound(net, ONE, 64).available  # W2 has none
 
 
 def test_goldstein_bounds_every_projection():
     net = network("tanh", TERNARY)
-    bound = distance_bound(net, X, 16, "max_sliced_wasserstein1").value
-    worst = max(exact_distance(net, X, v, 16).value for v in d.frames(3, 6))
+    bound = distance_bound(net, X, 64, "max_sliced_wasserstein1").value
+    worst = max(exact_distance(net, X, v, 64).value for v in d.frames(3, 3))
     assert worst <= bound
-    assert distance_bound(net, X, 16, "sliced_wasserstein1").value <= bound
+    assert distance_bound(net, X, 64, "sliced_wasserstein1").value <= bound
 
 
 def test_several_points_with_atoms_have_no_bound():

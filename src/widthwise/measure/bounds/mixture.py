@@ -30,7 +30,7 @@ def bures(
     middle = np.linalg.eigvalsh(root @ P @ root)
     traces = np.trace(P, axis1=-2, axis2=-1) + np.trace(Q, axis1=-2, axis2=-1)
     square = traces - 2 * np.sqrt(np.maximum(middle, 0.0)).sum(-1)
-    return np.sqrt(np.maximum(square, 0.0))
+    return np.asarray(np.sqrt(np.maximum(square, 0.0)))
 
 
 def conditional_kernels(

@@ -39,6 +39,7 @@ from widthwise.model.laws import Gaussian
 METRIC = "bounded_lipschitz"
 _REACH = 2.0
 _INTEGRATION = 1e-4
+_FIRST_STEP = 4.0  # over λ_max; it is adapted
 _LARGE = 0.1  # pushed-forward bounds above this are measured instead, where they can be
 
 
@@ -101,7 +102,9 @@ def trained(question: Question) -> Runs:
     q = question
     data = (q.x_train, q.y_train, q.x_test, q.moments, q.members, q.key)
     record = "ntk" if q.grid else ()
-    return simulate(q.net, q.width, *data, record=record, tolerance=_INTEGRATION)
+    fastest = linear_flow(q.net, q.x_train, q.y_train).eigenvalues[-1]
+    step = _FIRST_STEP / fastest if fastest > 0 else None
+    return simulate(q.net, q.width, *data, record=record, tolerance=_INTEGRATION, step=step)
 
 
 def certificate(question: Question, runs: Runs | None = None) -> DistanceBound:
@@ -124,7 +127,8 @@ def certificate(question: Question, runs: Runs | None = None) -> DistanceBound:
     first = np.array([_REACH if b is None else min(b.value, _REACH) for b in pushed])
     if initial.obstacle:
         return next(b for b in pushed if b is not None)
-    measured = isinstance(q.net.weight_law[q.net.depth], Gaussian) and first.max() > _LARGE
+    gaussian = isinstance(q.net.weight_law[q.net.depth], Gaussian)
+    measured = gaussian and bool(first.max() > _LARGE)
     moved = q.times > 0  # at time 0 the network is on the linear flow
     statements = moved.sum() + (len(q.times) if measured else 0)
     statements = max(int(statements) + (3 if q.grid else 0), 1)

@@ -193,7 +193,7 @@ def training_constants(
     error = float(np.linalg.norm(kernels.error)) + 1e-14 * float(np.trace(theta))
     values, Q = np.linalg.eigh((theta + theta.T) / 2)
     smallest = float(values[0]) - error
-    root = Q @ np.diag(np.maximum(values, 1e-300) ** -0.5) @ Q.T
+    root = Q @ np.diag(np.maximum(values, 1e-12 * values[-1]) ** -0.5) @ Q.T
     mu4, m = net.weight_law[1].moment(4), len(x)
     slope = net.activation.derivative()
 
