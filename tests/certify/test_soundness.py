@@ -166,13 +166,13 @@ def test_three_methods_at_their_edge():
 )
 @pytest.mark.parametrize("depth", [1, 2, 3])
 def test_static_methods(method, kind, depth):
-    """Each network at its edge; 720 of them in all, a few of which have a singular kernel."""
+    """Each network at its edge; 720 of them in all."""
     held = 0
     for n, m, outputs in WIDE if depth == 1 else DEEP:
         for seed, how in enumerate(TRANSFORMED):
             case = drawn(kind, depth, n, m, outputs, seed, how, None if seed % 3 else 0.1)
             held += check(method, kind, case, 9)
-    assert held >= (20 if depth == 1 else 12)
+    assert held >= (42 if depth == 1 else 22)
 
 
 @pytest.mark.slow
