@@ -56,7 +56,7 @@ def hold(certificate, model, longest=300.0, way=()):
     size, flat = float(np.linalg.norm(r0)), float(np.linalg.norm(model.start))
     if certificate.dynamics == "flow":
         end = max(min(6 / values[0], longest / values[-1]), 1.3 * since)
-        times = np.unique([0.0, *np.geomspace(end / 1e3, end, 12), *np.linspace(since, end, 4)])
+        times = np.unique([0.0, *np.geomspace(end / 1e3, end, 16), *np.linspace(since, end, 4)])
         noise = 20 * UNIT * (size + 2 * np.linalg.norm(model.labels)) / size
         tolerance = float(max(1e-10, noise))
         thetas, off = flow(model, times, S, tolerance), 100 * tolerance

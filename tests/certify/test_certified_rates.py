@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 
 import widthwise as ww
-from widthwise.certify import certify
+from widthwise.certify.constants.ball import bounds_at
+from widthwise.certify.evaluation import evaluate
+from widthwise.certify.posterior.linear import certify_linear_reference
+from widthwise.certify.posterior.spectrum import Spectrum
 
 WIDTHS = 2 ** np.arange(11, 16)
 SEEDS = 10
@@ -29,37 +32,49 @@ def certified(net):
     for i, n in enumerate(WIDTHS):
         for seed in range(SEEDS):
             parameters = net.init(jax.random.key(1000 * i + seed), int(n), 2)
-            labels = np.asarray(net.apply(parameters, X))[:, 0] - RESIDUAL
-            made = certify(net, parameters, X, labels, method="linear_reference")
+            labels = np.asarray(net.apply(parameters, X)) - RESIDUAL[:, None]
+            at = evaluate(net, parameters, X, labels)
+            made = certify_linear_reference(at, bounds_at(at), Spectrum.of(at))
             assert made.holds, f"width {n}, seed {seed}: {made.reason}"
             found[i, seed] = made.ntk_change, made.output_deviation
     return found
 
 
+def fitted(values, columns):
+    """Coefficients and their errors of the mean over seeds, by weighted least squares."""
+    mean, error = values.mean(1), values.std(1, ddof=1) / SEEDS**0.5
+    weighted = columns / error[:, None]
+    covariance = np.linalg.inv(weighted.T @ weighted)
+    return covariance @ weighted.T @ (mean / error), np.sqrt(np.diag(covariance))
+
+
 def slope(values):
-    """The power of n in the mean over seeds, by weighted least squares, and its error."""
-    mean = values.mean(1)
-    error = values.std(1, ddof=1) / SEEDS**0.5 / mean
-    n = np.log(WIDTHS)
-    weight = error**-2
+    """The power of n in the mean over seeds, and its error."""
+    logs = np.log(values.mean(1)), values.std(1, ddof=1) / SEEDS**0.5 / values.mean(1)
+    n, weight = np.log(WIDTHS), logs[1] ** -2
     centre = (weight * n).sum() / weight.sum()
     spread = (weight * (n - centre) ** 2).sum()
-    return (weight * (n - centre) * np.log(mean)).sum() / spread, spread**-0.5
+    return (weight * (n - centre) * logs[0]).sum() / spread, spread**-0.5
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("net", "power"),
-    [
-        (ww.MLP(1, "tanh", bias_std=[0.5, 0.0]), -1.0),
-        (ww.MLP(1, "softplus", bias_std=[0.5, 0.0], weight_law=["gaussian", "exponential"]), -0.5),
-    ],
-    ids=["symmetric", "skewed"],
-)
-def test_certified_distances_fall_like_their_power_of_the_width(net, power):
-    """Within three errors of its power, and more than three from the other one."""
-    found = certified(net)
+def test_symmetric_laws_fall_like_the_inverse_width():
+    """The power is within three errors of -1, and more than three from -1/2."""
+    found = certified(ww.MLP(1, "tanh", bias_std=[0.5, 0.0]))
     for quantity in (0, 1):
-        fitted, error = slope(found[:, :, quantity])
-        assert abs(fitted - power) < 3 * error
-        assert abs(fitted - (-1.5 - power)) > 3 * error
+        power, error = slope(found[:, :, quantity])
+        assert abs(power + 1) < 3 * error
+        assert power + 3 * error < -0.5
+
+
+@pytest.mark.slow
+def test_skewed_laws_have_a_term_of_its_root():
+    """A n^{-1/2} + B/n has A above 0 by more than five errors, and 1/n alone is excluded."""
+    laws = ["gaussian", "exponential"]
+    found = certified(ww.MLP(1, "softplus", bias_std=[0.5, 0.0], weight_law=laws))
+    columns = np.stack([WIDTHS**-0.5, 1.0 / WIDTHS], axis=1)
+    for quantity in (0, 1):
+        coefficients, errors = fitted(found[:, :, quantity], columns)
+        assert coefficients[0] > 5 * errors[0]
+        power, error = slope(found[:, :, quantity])
+        assert power - 3 * error > -1

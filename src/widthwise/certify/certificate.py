@@ -167,7 +167,7 @@ class Certificate:
                 when = "" if since == 0 else f" for {moment} ≥ {up(since)}"
                 made.append(f"sup {name} ≤ {up(bound)}{when}")
         if self.step is not None:
-            made.append(f"with step {self.step!r}")
+            made.append(f"with step {float(self.step)!r}")
         if self.largest_step is not None:
             made.append(f"the same theorem certifies every step up to {down(self.largest_step)}")
         return made

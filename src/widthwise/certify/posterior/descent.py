@@ -84,9 +84,9 @@ def contraction(start: Start, step: float) -> Contraction:
     alpha, size = start.alpha, start.size
     if not alpha > 0:
         return Contraction(np.inf, np.inf, start.beta, np.nan, 0.0)
-    length = size / alpha * SAFE
+    length, ball = size / alpha * SAFE, 0.0
     while True:
-        ball, L, beta = _ball(start, step, length)
+        ball, L, beta = _ball(start, step, length, ball)
         c = 1 - step * beta * beta * SAFE / 2
         disc = (c * alpha) ** 2 - 2 * L * size * SAFE if c > 0 else -1.0
         if not (disc > 0 and np.isfinite(ball)):
@@ -99,9 +99,9 @@ def contraction(start: Start, step: float) -> Contraction:
         length = needed * (1 + 1e-6)
 
 
-def _ball(start: Start, step: float, length: float) -> tuple[float, float, float]:
-    """ρ̄ ≥ S + ηβ̄|r_0| with L and β̄ on it; ρ̄ is infinite where none is found."""
-    ball = (length + step * start.beta * start.size) * SAFE
+def _ball(start: Start, step: float, length: float, least: float) -> tuple[float, float, float]:
+    """ρ̄ ≥ S + ηβ̄|r_0| with L and β̄ on it, grown from ``least``; infinite where none is found."""
+    ball = max((length + step * start.beta * start.size) * SAFE, least)
     L, beta = np.inf, start.beta
     for _ in range(50):
         L = start.lipschitz(ball)

@@ -17,7 +17,8 @@ interval of length h with the worst values of its ends,
 
 A guess of δ is inflated until the rules return less: then the true flow stays below it. At the end
 Theorem 1 takes over. What the grid leaves out is L times the way of θ_lin between its points; the
-grid is refined with the width, because the certified distances fall like 1/n and that way does not.
+grid is refined with the width, its first interval too, because the certified distances fall like
+1/n and that way does not.
 """
 
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ from widthwise.certify.posterior.path import Path, shortest_path
 from widthwise.certify.posterior.spectrum import LinearReference, Spectrum, kernel_margin
 
 _METHOD = "linear_reference"
-_START = 1e-2  # first time, in units of 1/λ_max
+_START = 1e-2  # first time at width 1000 and below, in units of 1/λ_max
 _END = 24.0  # last time, in units of 1/α²
 _RATIO = 0.04  # relative length of an interval at width 1000 and below
 _RELIABLE = 1e3  # λ_min must exceed its margin by this factor
@@ -195,19 +196,20 @@ class _Tube:
         self.start, self.spectrum = at, spectrum
         self.reference = LinearReference(spectrum)
         width = min(block.weight.shape[1] for block in at.blocks[1:])
-        self.ratio = 1 + _RATIO * min(1.0, (1000 / width) ** 0.5)
+        self.finest = _RATIO * min(1.0, (1000 / width) ** 0.5)
+        self.first = _START * self.finest / _RATIO / float(spectrum.values[-1])
         self.node = _Node.of(at, bounds, at, 0.0)
         self.gradient_error = gradient_error([at], spectrum.beta)
         self.sizes, self.seen, self.time = _Sizes(), _Supremum(), 0.0
 
     def run(self, reliable: Hypothesis) -> Certificate:
         alpha, end = self.spectrum.alpha, _END / self.spectrum.alpha**2
-        after = _START / float(self.spectrum.values[-1])
+        after = self.first
         while self.time < end:
             stopped = self._step(after)
             if stopped is not None:
                 return refusal(_METHOD, "flow", stopped, reliable, self._failed())
-            after = self.time * self.ratio
+            after = self.time + max(self.time * self.finest, min(self.first, self.time * _RATIO))
             made = self._finish(reliable) if self.time * alpha**2 > 1 else None
             if made is not None:
                 return made
