@@ -127,7 +127,7 @@ def test_polynomials_in_the_outputs_against_samples_of_narrow_networks(net):
         ours = (found.cumulant(k, q).value - found.cumulants[k].value)[0] / k
         z_score = (ours - sampled.value) / sampled.error
         assert np.abs(z_score).max() < 4
-        assert np.abs(ours / sampled.error).max() > 8
+        assert np.abs(ours / sampled.error).max() > 5
 
 
 def test_running_averages_are_averages():

@@ -191,7 +191,7 @@ def test_memory_does_not_change_the_numbers():
     net = ww.MLP(2, "softplus", 1.2, 0.3, GAMMA)
     arguments = (net, 8, X[:1], Y[:1], X_TEST, TIMES, 150, jax.random.key(3))
     large, small = (
-        controlled_ensemble(*arguments, untrained=50, memory=memory) for memory in (5e8, 4e4)
+        controlled_ensemble(*arguments, untrained=50, memory=memory) for memory in (5e8, 4e5)
     )
     assert small.polynomial == "fitted"
     for name in ("mean", "covariance", "third", "fourth"):

@@ -79,7 +79,10 @@ def test_ensembles_of_other_networks_or_data_are_refused():
     assert richardson([first, *rest]).widths == (8, 16, 32)
     x, y, test = first.data
     for change, message in (
-        ({"net": ww.MLP(1, "erf", 1.2, 0.3)}, r"must be of one network, got MLP.*tanh.*erf"),
+        (
+            {"net": ww.MLP(1, "erf", 1.2, 0.3)},
+            "must be of one network, got activation erf and tanh; extrapolate",
+        ),
         ({"data": (x + 1, y, test)}, r"share their train points, got .* and \[\[0.0\]\]"),
         ({"data": (x, 2 * y, test)}, r"share their labels"),
         ({"data": (x, y, test[:0])}, r"share their test points, got .* and \[\]"),
