@@ -7,6 +7,7 @@ import pytest
 import widthwise as ww
 from widthwise.training.blocks import one_hidden_blocks
 from widthwise.training.blocks.deep import deep_blocks
+from widthwise.training.blocks.deep.pairs import pair_moments
 
 SKEWED = ww.laws.Discrete([2.0, -0.5], [0.2, 0.8])
 X = np.array([[1.0, 0.2], [-0.3, 1.0], [-0.8, -0.6], [0.5, 0.9]])
@@ -303,3 +304,19 @@ def test_one_point_at_the_origin():
 def test_refusals(net, x, message):
     with pytest.raises(ValueError, match=message):
         deep_blocks(net, x)
+
+
+def test_pair_moments_over_an_exponential_bias():
+    """Far nodes of the bias, where derivatives vanish, are no failure; against a plain sum."""
+    shifts, weights = ww.laws.Exponential().quadrature(40)
+    bias, covariance = (0.3 * np.asarray(shifts), np.asarray(weights)), np.diag([0.9, 0.4])
+    found, error = pair_moments(ww.activations.get("tanh"), covariance, 2, bias)
+    assert np.isfinite(error).all()
+    u = np.arange(-60, 61) * 0.15
+    gauss = 0.15 * np.exp(-(u**2) / 2) / np.sqrt(2 * np.pi)
+    means = np.zeros((40, 2, 2))  # of φ and φ' given the bias, which the two points share
+    for point, std in enumerate(np.sqrt([0.9, 0.4])):
+        z = std * u + bias[0][:, None]
+        means[:, 0, point], means[:, 1, point] = np.tanh(z) @ gauss, np.cosh(z) ** -2 @ gauss
+    expected = np.einsum("b,bi,bj->ij", bias[1], means[:, :, 0], means[:, :, 1])
+    assert found[:2, :2, 0, 1] == pytest.approx(expected, abs=1e-10)

@@ -131,6 +131,18 @@ def test_kinks_leave_the_linearization_with_the_reason():
         shadow_training(net, parameters, X, Y[:, 0], times=[1.0])
 
 
+def test_an_error_whose_term_happens_to_be_small_is_not_understated():
+    """Wide softplus networks early in training: 12, 3, 2 and 17 times what the term alone says."""
+    net, n, time = ww.MLP(1, "softplus", (1.5, 1.0), (0.5, 0.0)), 1024, [0.25]
+    x, y = np.array([[-1.0], [0.3], [1.2]]), np.array([1.0, -1.0, 0.5])
+    test, key = np.array([[-0.4], [2.0]]), jax.random.key(5)
+    runs = ww.simulate(net, n, x, y, test, [0.25, 1.0, 4.0], 4, key, tolerance=1e-11)
+    for i, outputs in enumerate(np.asarray(runs.outputs)[:, 0]):
+        found = predict(net, net.init(jax.random.fold_in(key, i), n, 1), x, y, test, time)
+        error = np.sqrt(((found.outputs[0] - outputs) ** 2).mean())
+        assert 0.2 < error / np.sqrt((found.error[0] ** 2).mean()) < 3
+
+
 @pytest.mark.slow
 def test_one_point_and_the_standard_parametrization():
     net = ww.MLP(1, "erf", 1.2, 0.3, parametrization="standard", ratios=(2.0,))

@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 
 import widthwise as ww
-from widthwise.training.ensembles import controlled_ensembles, fit_powers, richardson
+from widthwise.training.ensembles import (
+    controlled_ensemble,
+    controlled_ensembles,
+    fit_powers,
+    richardson,
+)
 
 WIDTHS = np.array([64, 128, 256, 512])
 
@@ -69,12 +74,15 @@ def test_what_cannot_be_fitted_is_refused():
 
 def test_ensembles_of_other_networks_or_data_are_refused():
     net, data = ww.MLP(1, "tanh", 1.2, 0.3), ([[-1.0]], [1.0], [[0.4]], [1.0])
-    ensembles = controlled_ensembles(net, (8, 16, 32), *data, 50, jax.random.key(0))
-    first, *rest = ensembles.values()
+    first = controlled_ensemble(net, 8, *data, 50, jax.random.key(0))
+    rest = [replace(first, width=width) for width in (16, 32)]
     assert richardson([first, *rest]).widths == (8, 16, 32)
     x, y, test = first.data
     for change, message in (
-        ({"net": ww.MLP(1, "erf", 1.2, 0.3)}, r"must be of one network, got MLP.*tanh.*erf"),
+        (
+            {"net": ww.MLP(1, "erf", 1.2, 0.3)},
+            "must be of one network, got activation erf and tanh; extrapolate",
+        ),
         ({"data": (x + 1, y, test)}, r"share their train points, got .* and \[\[0.0\]\]"),
         ({"data": (x, 2 * y, test)}, r"share their labels"),
         ({"data": (x, y, test[:0])}, r"share their test points, got .* and \[\]"),

@@ -9,9 +9,11 @@ cumulants of the members, and E[·] the expectations of :mod:`.expectations`,
 
 All is exact at finite n: the controls decide only how noisy it is. The noise of a member is O(1)
 without them, n^{−1/2} with f⁽⁰⁾ and 1/n with both, so that a correction of order 1/n needs as many
-networks at any width. In mean and covariance a polynomial of degree two in F, fitted to f − g − h,
-is part of h; the fit biases an estimate of M members by a part of order M^{−1/2} of its error. It
-takes 50 members for each of its coefficients; with fewer it is left out, which the result says.
+networks at any width. A polynomial of degree two in F, fitted to f − g − h, is part of h in mean
+and covariance, and for one hidden layer in κ₃ and κ₄; without it their noise is n^{−1/2} where the
+mean of O₃ does not vanish. The fit biases an estimate of M members by a part of order M^{−1/2} of
+its error. It takes 50 members for each of its coefficients; with fewer it is left out, which the
+result says.
 
 Kernels, time factors and products of members are taken some at a time, within ``memory``.
 """

@@ -42,7 +42,8 @@ def estimates(
         f: trained outputs.
         g: f⁽⁰⁾ of the members.
         h: f⁽¹⁾ of the members.
-        q: the polynomial in F that is part of h in mean and covariance.
+        q: the polynomial in F that is part of h, in third and fourth cumulants of one hidden layer
+            only.
         polynomial: its values.
         note: in words, whether there is one.
         memory: bytes to work in.
@@ -65,10 +66,10 @@ def estimates(
         lambda v: rows_to_points(v, outputs, 2),
     )
     for k, name in ((3, "third"), (4, "fourth")):
-        left, plain = _single(f, g, h, k, memory)
+        left, plain = _single(f, g, all_h if k in expected.polynomials else h, k, memory)
         made[name] = estimate(
             left,
-            expected.cumulants[k],
+            expected.cumulant(k, q),
             _bias_cumulant(problem, k),
             plain,
             lambda v: rows_to_points(v, outputs, 1),

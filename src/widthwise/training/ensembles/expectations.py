@@ -13,12 +13,28 @@ Where a change of sign of parameters turns f into −f and leaves their law alon
 every cumulant of Θ_n with an odd number of F vanishes exactly.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from widthwise.algebra.gaussian import Estimate
+from widthwise.training.ensembles.controls import Quadratic
+
+
+class Polynomial(NamedTuple):
+    """What a polynomial in F adds to a cumulant, batch by batch of the same neurons.
+
+    Args:
+        plain: κ_k(g) + k κ(g, …, g, h) (batches, times, rows).
+        linear: κ(g, …, g, F_j) (batches, times, rows, modes).
+        square: κ(g, …, g, F_j F_l) (batches, times, rows, modes, modes).
+    """
+
+    plain: Float[np.ndarray, "batches times rows"]
+    linear: Float[np.ndarray, "batches times rows modes"]
+    square: Float[np.ndarray, "batches times rows modes modes"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +51,8 @@ class Expectations:
         cumulants: k → κ_k(g) + k κ(g, …, g, h) (times, rows), k = 3, 4; the two parts come from
             the same networks or neurons.
         source: in words, where they come from.
+        polynomials: k → :class:`Polynomial` where a polynomial in F can be part of h in third and
+            fourth cumulants; empty elsewhere.
     """
 
     second: Estimate
@@ -45,6 +63,16 @@ class Expectations:
     mixed_cumulants: dict[int, Estimate]
     cumulants: dict[int, Estimate]
     source: str
+    polynomials: dict[int, Polynomial] = field(default_factory=dict)
+
+    def cumulant(self, k: int, q: Quadratic) -> Estimate:
+        """κ_k(g) + k κ(g, …, g, h + q), without q where it is not known."""
+        if k not in self.polynomials:
+            return self.cumulants[k]
+        plain, linear, square = self.polynomials[k]
+        added = np.einsum("btxj,txj->btx", linear, q.linear)
+        added = added + np.einsum("btxjl,txjl->btx", square, q.square)
+        return averaged(plain + k * added)
 
 
 def averaged(batches: Float[np.ndarray, "batches *rest"]) -> Estimate:

@@ -13,7 +13,11 @@ h = Σ_j Δ_j (F_j − y_j), with Δ_j forced to the output in question, has the
     κ(g, …, Δ_j F_j) = κ(g, …, Δ_j, F_j) + Σ κ(some g, Δ_j) κ(the other g, F_j)
 
 (Leonov and Shiryaev), where of the sum only products of cumulants of two and more variables are
-left, since E F = E Δ = 0.
+left, since E F = E Δ = 0. Likewise of a polynomial in F,
+
+    κ(g, g, F_j F_l) = κ(g, g, F_j, F_l) + 2 κ(g, F_j) κ(g, F_l),
+    κ(g, g, g, F_j F_l)
+        = κ(g, g, g, F_j, F_l) + 3 κ(g, g, F_j) κ(g, F_l) + 3 κ(g, F_j) κ(g, g, F_l).
 """
 
 from functools import partial
@@ -26,7 +30,7 @@ from widthwise.algebra.gaussian import Estimate
 from widthwise.model.architecture import MLP
 from widthwise.model.laws import Gaussian
 from widthwise.training.ensembles.controls import Controls
-from widthwise.training.ensembles.expectations import Expectations, averaged
+from widthwise.training.ensembles.expectations import Expectations, Polynomial, averaged
 from widthwise.training.ensembles.samples import joint_cumulant
 from widthwise.training.ensembles.series import Known, lowest
 
@@ -73,7 +77,11 @@ def neuron_expectations(
     sample = partial(sampled_neurons, limit, x, len(controls.solution.y), size)
     moments = [controls.at(t) for t in range(times)]
     batches = [_one(moments, nngp, N, sample(k), even) for k in jax.random.split(key, _BATCHES)]
-    found = {name: averaged(np.stack([b[name] for b in batches])) for name in batches[0]}
+    found = {
+        name: averaged(np.stack([b[name] for b in batches]))
+        for name in batches[0]
+        if not name.startswith("with")
+    }
     source = f"cumulants of one neuron, over {_BATCHES * size} sampled ones"
     third, first, mixed = found["third"], found["first order"], found["mixed"]
     if known is not None:
@@ -88,6 +96,15 @@ def neuron_expectations(
         {k: found[f"mixed {k}"] for k in (3, 4)},
         {k: found[f"together {k}"] for k in (3, 4)},
         source,
+        {
+            k: Polynomial(
+                *(
+                    np.stack([b[f"{part} {k}"] for b in batches])
+                    for part in ("together", "with F", "with FF")
+                )
+            )
+            for k in (3, 4)
+        },
     )
 
 
@@ -126,7 +143,8 @@ def _one(
     for controls in moments:
         A = controls.propagator[0]
         g, forced, gF = eta @ A.T, controls.forced(kernel)[:, 0], controls.modes(A @ K)
-        found.append(_at_time(g, forced, modes, gF, y, float(N), even))
+        at_time = _at_time(g, forced, modes, gF, y, float(N), even)
+        found.append(at_time | _with_polynomials(g, modes, gF, float(N), even))
     stacked = {name: np.stack([part[name] for part in found]) for name in found[0]}
     for k in (3, 4):
         stacked[f"together {k}"] = stacked[f"linear {k}"] + k * stacked[f"mixed {k}"]
@@ -165,4 +183,39 @@ def _at_time(g, forced, F, gF, y, N: float, even: bool) -> dict[str, np.ndarray]
         "linear 4": of(g, g, g, g) / N,
         "mixed 3": third.sum(-1),
         "mixed 4": fourth.sum(-1),
+    }
+
+
+def _with_polynomials(g, F, gF, N: float, even: bool) -> dict[str, np.ndarray]:
+    """κ(g, …, g, F_j) (rows, modes) and κ(g, …, g, F_j F_l) (rows, modes, modes), at one time."""
+    count, g2 = len(g), g**2
+
+    def moment(left: np.ndarray, *right: np.ndarray) -> np.ndarray:
+        axes = "jl"[: len(right)]
+        inputs = ",".join(["sa", *("s" + axis for axis in axes)])
+        return np.einsum(f"{inputs}->a{axes}", left, *right, optimize=True) / count
+
+    FF, square, own = F.T @ F / count, moment(g2)[:, None], moment(g, F)
+    four_F = (moment(g2 * g, F) - 3 * square * own) / N
+    two_pairs = own[:, :, None] * own[:, None, :]
+    four_FF = moment(g2, F, F) - square[..., None] * FF - 2 * two_pairs
+    three_FF = four_FF / N + 2 * gF[:, :, None] * gF[:, None, :]
+    if even:
+        return {
+            "with F 3": 0 * four_F,
+            "with FF 3": three_FF,
+            "with F 4": four_F,
+            "with FF 4": 0 * three_FF,
+        }
+    third = moment(g2, F)
+    crossed = third[:, :, None] * own[:, None, :]
+    five = moment(g2 * g, F, F) - moment(g2 * g)[:, None, None] * FF
+    five = five - 3 * square[..., None] * moment(g, F, F)
+    five = (five - 3 * (crossed + np.swapaxes(crossed, 1, 2))) / N**1.5
+    pairs = third[:, :, None] / np.sqrt(N) * gF[:, None, :]
+    return {
+        "with F 3": third / np.sqrt(N),
+        "with FF 3": three_FF,
+        "with F 4": four_F,
+        "with FF 4": five + 3 * (pairs + np.swapaxes(pairs, 1, 2)),
     }

@@ -22,7 +22,7 @@ Source: Richardson (1911); the weights, Aitken, *On least squares* (1936).
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from jaxtyping import Float
@@ -31,6 +31,7 @@ from scipy.stats import chi2 as chi_squared
 from widthwise import _checks as checks
 from widthwise._vocabulary import ArrayLike
 from widthwise.algebra.gaussian import Estimate
+from widthwise.model.architecture import MLP
 from widthwise.training.ensembles.value import ControlledEnsemble
 
 _UNLIKELY = 1e-3
@@ -247,8 +248,8 @@ def richardson(
     for e in each:
         if e.net != first.net:
             raise ValueError(
-                f"ensembles must be of one network, got {first.net!r} and {e.net!r}; extrapolate "
-                "those of each network by themselves"
+                f"ensembles must be of one network, got {_differences(first.net, e.net)}; "
+                "extrapolate those of each network by themselves"
             )
         for name, ours, theirs in zip(_DATA, first.data, e.data, strict=True):
             if not np.array_equal(ours, theirs):
@@ -272,6 +273,16 @@ def richardson(
         reasons = "; ".join(f"{name}: {fits[name].reason}" for name in failed)
         warnings.warn(f"extrapolation in the width: {reasons}", RuntimeWarning, stacklevel=2)
     return found
+
+
+def _differences(ours: MLP, theirs: MLP) -> str:
+    """The arguments in which two networks differ, in words."""
+    pairs = ((f.name, getattr(ours, f.name), getattr(theirs, f.name)) for f in fields(ours))
+    return "; ".join(
+        f"{name} {getattr(a, 'name', a)} and {getattr(b, 'name', b)}"
+        for name, a, b in pairs
+        if a != b
+    )
 
 
 _ROUNDING = 1e-10

@@ -52,8 +52,8 @@ class ControlledEnsemble:
         bias: largest error of an output by integration and rounding, not in the standard errors.
         integer_powers: whether only integer powers of 1/n can occur.
         expectations: in words, where the expectations of the controls come from.
-        polynomial: in words, whether a polynomial in F is part of the controls of mean and
-            covariance; it takes 50 members for each of its coefficients.
+        polynomial: in words, whether a polynomial in F is part of the controls (of third and fourth
+            cumulants for one hidden layer only); it takes 50 members for each of its coefficients.
         data: train points, labels and test points.
     """
 

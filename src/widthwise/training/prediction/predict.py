@@ -146,8 +146,8 @@ def _left_out(
         if not question.beyond_linear:
             return ratio_of_orders(error, linear), error
         last = orders[1:].sum(0)
-        grown = ratio_of_orders(last, linear) > 1  # the series does not shrink: no later order is
-        error = np.where(grown[:, None, None], np.maximum(error, np.abs(last)), error)  # smaller
+        shrinks = np.minimum(ratio_of_orders(last, linear), 1.0)  # as orders did, so will the next
+        error = np.maximum(error, shrinks[:, None, None] * np.abs(last))
         return ratio_of_orders(error, last), error
     if question.order == 0:
         unknown = np.full(orders.shape[1:], np.nan)

@@ -5,7 +5,8 @@ r"""⟨φ^{(i)}(z_a) φ^{(j)}(z_b)⟩ for all pairs of inputs and orders, by Meh
 with the Hermite coefficients of every derivative at every *input* (see
 :mod:`widthwise.limit.hermite_series`, whose bound |ρ|^n τ_n(a) τ_n(b) of the terms left out is the
 error here). These means multiply n in the 1/n-corrections of training, so they are taken to
-rounding. A bias that is not Gaussian is averaged over with the Gauss rule of its law.
+rounding. A bias that is not Gaussian is averaged over with the Gauss rule of its law, whose nodes
+of no weight are left out.
 """
 
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from widthwise.training.blocks.deep.nodes import derivatives
 _AIM = 1e-12
 _LOWEST_USEFUL = 1e-4
 _ROUNDING = 4e-16
+_UNSEEN = 1e-17  # a probability that changes a mean by less than its rounding
 
 Bias = tuple[Float[np.ndarray, " values"], Float[np.ndarray, " values"]]
 """Values that may be added to every z, and their probabilities."""
@@ -43,12 +45,16 @@ def pair_moments(
     np.fill_diagonal(correlation, 1.0)
     value = error = np.zeros(())
     worst = np.inf
+    seen = bias[1] > _UNSEEN  # the others lie so far out that rules in z fail on flat derivatives
+    shifts, probabilities = bias[0][seen], bias[1][seen]
     for orders in ORDERS[1:]:
         made = [
             _centred(_Derivatives(activation, degree, shift), variance, correlation, orders)
-            for shift in bias[0]
+            for shift in shifts
         ]
-        value, error, size = (np.tensordot(bias[1], part, 1) for part in zip(*made, strict=True))
+        value, error, size = (
+            np.tensordot(probabilities, part, 1) for part in zip(*made, strict=True)
+        )
         worst = (error / (size + 1e-300)).max()
         if worst <= _AIM:
             break
