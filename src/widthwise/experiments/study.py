@@ -9,6 +9,7 @@ A run may be killed at any moment and continued; a study with more networks, wid
 run into the same directory and computes only what is new.
 """
 
+import contextlib
 import importlib
 import time
 from collections.abc import Callable
@@ -178,15 +179,14 @@ class Study:
         if directory is None:
             raise ValueError("output must name the directory for results, got None")
         self.check()
+        where = self._executor(executor)
         store = self._store(directory)
         jobs = self.jobs()
         if any(request.file for asked in self.asked for request in asked.requests.values()):
             done = store.done()  # a data file may lie elsewhere now: its content is what counts
             jobs = tuple(job for job in jobs if job.name not in done)
-        try:
-            run_jobs(jobs, compute, store, self._executor(executor), progress=self._clock(progress))
-        except _OutOfTime:
-            pass
+        with contextlib.suppress(_OutOfTime):
+            run_jobs(jobs, compute, store, where, progress=self._clock(progress))
         return replace(self, directory=directory)
 
     def _executor(self, given: "str | Executor | None") -> Executor:

@@ -1,4 +1,4 @@
-"""The command ``widthwise``: demo, report, law, certify, cite.
+"""The command ``widthwise``: demo, report, law, certify, cite; run, resume, status, export.
 
 Exit codes: 0 done; 1 a computation failed; 2 bad input, and then nothing was written; 130 stopped
 by Ctrl-C. A failure is one readable message on stderr; ``--debug`` adds the traceback. With
@@ -15,8 +15,7 @@ import shlex
 import sys
 import tempfile
 import traceback
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeAlias
@@ -26,25 +25,25 @@ from rich.console import Console
 
 from widthwise import __version__
 from widthwise.certify.posterior.certify import Arithmetic, Method
+from widthwise.show import studies
 from widthwise.show.plain import plain
+from widthwise.show.terminal import (
+    BAD_INPUT,
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    BadInput,
+    Failed,
+)
+from widthwise.show.terminal import prepare_jax as _prepare_jax
+from widthwise.show.terminal import progress as _progress
 
 if TYPE_CHECKING:
     from widthwise.experiments.comparison import Comparison
     from widthwise.experiments.data import Dataset
     from widthwise.experiments.spec import Spec
 
-_COMMANDS = ("demo", "report", "law", "certify", "cite")
-DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
-
-
-class BadInput(ValueError):
-    """What the user gave cannot be used; the message says why and what to do."""
-
-
-class Failed(RuntimeError):
-    """The computation could not be done; the message says why."""
-
-
+_COMMANDS = ("demo", "report", "law", "certify", "cite", *studies.COMMANDS)
 app = App(
     name="widthwise",
     help="What infinite-width theory leaves out: the laws of finite-width neural networks, checked "
@@ -53,6 +52,7 @@ app = App(
     help_format="plaintext",
     suppress_keyboard_interrupt=False,
 )
+studies.register(app)
 
 _Json: TypeAlias = Annotated[
     bool, Parameter(name="--json", negative="", help="Print one JSON object for programs.")
@@ -84,7 +84,10 @@ def demo(
 
 @app.command
 def report(
-    spec: Annotated[Path, Parameter(help="The study: a TOML file (see the folder examples/).")],
+    spec: Annotated[
+        Path,
+        Parameter(help="A TOML file (see the folder examples/), or the directory of a study."),
+    ],
     /,
     *,
     output: Annotated[
@@ -94,8 +97,14 @@ def report(
     json: _Json = False,
     debug: _Debug = False,
 ) -> int:
-    """Compare theory with simulated networks as a TOML file says; write an HTML report."""
-    target = _target(Path(f"{spec.stem}.html") if output is None else output)
+    """Compare theory with simulated networks as a TOML file says; write an HTML report.
+
+    Of the directory of a study, report what the study has computed so far.
+    """
+    target = _target(Path(f"{spec.stem or 'report'}.html") if output is None else output)
+    if spec.is_dir():
+        _check_writable(target)
+        return studies.report(spec, target, as_json=json)
     return _compare_and_report(
         spec, target, as_json=json, command=["report", str(spec), "--output", str(target)]
     )
@@ -236,8 +245,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(f"{error}\nSee: {_help_for(words)}", BAD_INPUT, debug)
     except BadInput as error:
         return _complain(str(error), BAD_INPUT, debug)
-    except KeyboardInterrupt:
-        return _complain("interrupted; no report was written", INTERRUPTED, debug)
+    except KeyboardInterrupt as stopped:
+        said = str(stopped) or "interrupted; no report was written"
+        return _complain(said, INTERRUPTED, debug)
     except BrokenPipeError:
         # the reader of stdout has left (`| head`): nobody to tell
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
@@ -299,27 +309,6 @@ def _compare_and_report(
     return DONE
 
 
-def _prepare_jax() -> None:
-    """float64, and compiled programs kept between runs; before anything is compiled."""
-    import jax
-    import platformdirs
-
-    jax.config.update("jax_enable_x64", True)
-    warnings.filterwarnings(
-        "ignore", "Error (reading|writing) persistent compilation cache entry", UserWarning
-    )
-    if jax.config.values["jax_compilation_cache_dir"] is not None:
-        return  # the user's own, by JAX_COMPILATION_CACHE_DIR
-    folder = Path(platformdirs.user_cache_dir("widthwise")) / "jax"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return  # nowhere to keep them: compile anew
-    jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-
-
 def _inputs(spec_file: Path) -> "tuple[Spec, Dataset]":
     from widthwise.experiments.data import load
     from widthwise.experiments.spec import Spec
@@ -363,34 +352,6 @@ def _announce(people: Console, spec: "Spec", dataset: "Dataset") -> None:
         for i, line in enumerate(lines):
             people.print(f"  {label if i == 0 else '':<9}{line}")
     people.print()
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[Callable[[int, int, str], None]]:
-    """A bar on a terminal, else one plain line per new message; on stderr."""
-    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-    if not console.is_terminal:
-        shown: list[str] = []
-
-        def line(done: int, total: int, message: str) -> None:
-            if shown[-1:] != [message]:
-                shown.append(message)
-                console.print(f"[{done}/{total}] {message}")
-
-        yield line
-        return
-
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeElapsedColumn())
-    said = TextColumn("{task.description}", markup=False)
-    with Progress(*columns, said, console=console, transient=True) as bar:
-        task = bar.add_task("starting", total=None)
-
-        def update(done: int, total: int, message: str) -> None:
-            bar.update(task, completed=done, total=total, description=message)
-
-        yield update
 
 
 # Files. -------------------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ class _Distances:
         outputs = np.asarray(trained(setting, members).outputs)[:, :, list(setting.followed)]
         mean, spread = _process(setting)
         u = (outputs - mean) / spread[..., None]
-        return {"counts": counted(u, members.first)}
+        return {"counts": counted(u, members.first), "spread": spread}
 
     def merge(self, setting: Setting, blocks: Sequence[Arrays]) -> Result:
         """Distances with standard errors."""
@@ -60,7 +60,7 @@ class _Distances:
             counts += block["counts"]
         shape = counts.shape[1:-1]
         members = int(counts[:, 0, 0, 0].sum())
-        gaussian, (_, spread) = norm.cdf(EDGES), _process(setting)
+        gaussian, spread = norm.cdf(EDGES), blocks[0]["spread"]
         value, error, largest = np.empty(shape), np.empty(shape), np.empty(shape)
         for place in np.ndindex(shape):
             law = curve(counts[(slice(None), *place)])

@@ -57,8 +57,7 @@ class _InitialEnsemble:
         scale = float(net.weight_std[-1])
         excess = net.weight_law[last].cumulant(4)
         Y = np.stack([scale**2 * second, scale**4 * excess / n * fourth], axis=-1)
-        limit = np.diag(setting.flow.nngp)[list(setting.followed)]
-        pivot = np.stack([limit, np.zeros_like(limit)], axis=-1)
+        pivot = np.array([scale**2, 0.0])
         found = sums("outputs", np.moveaxis(outputs, -1, -2), 0.0, order, members.first)
         found |= sums("conditional", Y, pivot, 2, members.first)
         if setting.point.compute.keep_members:

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from widthwise.experiments.data import Dataset, load
 from widthwise.experiments.quantities.payload import Request, canonical, content
 from widthwise.experiments.spec import GridPoint
+from widthwise.experiments.spec.study.sections import StudyNetwork
 from widthwise.limit.flow import LinearFlow, linear_flow
 from widthwise.model.architecture import MLP
 
@@ -61,8 +62,8 @@ class Setting:
 
     @cached_property
     def flow(self) -> LinearFlow:
-        """Training at infinite width."""
-        return linear_flow(self.net, *self.data)
+        """Training at infinite width; that of other widths is the same one."""
+        return _flow(_Limit(self.point.network.model_copy(update={"width": 1}), self.dataset))
 
     @property
     def clock(self) -> dict[str, Any]:
@@ -98,4 +99,29 @@ def _setting(payload: str) -> Setting:
 
     request = parse(payload)
     point = request.point
-    return Setting(point, request.hash, load(point.data, point.data.seed))
+    return Setting(point, request.hash, _loaded(point.data))
+
+
+_loaded = lru_cache(maxsize=16)(lambda data: load(data, data.seed))
+
+
+@dataclass(frozen=True, eq=False)
+class _Limit:
+    """Network and data that share a limit, told apart by their content."""
+
+    network: StudyNetwork
+    dataset: Dataset
+
+    def __hash__(self) -> int:
+        return hash((self.network, self.dataset.hash))
+
+    def __eq__(self, other: object) -> bool:
+        same = isinstance(other, _Limit) and self.network == other.network
+        return same and self.dataset.hash == other.dataset.hash
+
+
+@lru_cache(maxsize=16)
+def _flow(limit: _Limit) -> LinearFlow:
+    data = limit.dataset
+    net = limit.network(data.outputs)
+    return linear_flow(net, data.x_train, data.y_train, data.x_test)
