@@ -1,4 +1,4 @@
-"""A study that is quick to start and to compute, run whole by ``python light_study.py DIRECTORY``."""
+"""A study that is quick to compute: ``python light_study.py DIRECTORY KIND ROUNDS``."""
 
 import json
 import sys
@@ -47,10 +47,10 @@ def run(directory: str, kind: str = "serial", rounds: int = 30, **options) -> St
 
 
 if __name__ == "__main__":
-    directory, kind, rounds = sys.argv[1], *(sys.argv[2:] or ["serial"])[:1], int(sys.argv[3])
+    directory, kind, rounds = sys.argv[1:]
     options = {"workers": 2} if kind in ("local", "threads") else {}
     try:
-        run(directory, kind, rounds, **options)
+        run(directory, kind, int(rounds), **options)
     except Interrupted as stop:
         print(stop, file=sys.stderr)
         sys.exit(130)

@@ -76,6 +76,8 @@ class DaskSession:
                 f"the Dask scheduler is gone ({type(error).__name__}: {error}); start it and "
                 "resume the study"
             ) from error
+        except Exception as error:  # the worker could not read the job, or its result be read here
+            return Failed(job, f"{type(error).__name__}: {error}")
         finally:
             future.release()
 

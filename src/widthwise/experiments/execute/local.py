@@ -51,9 +51,16 @@ class Local:
         """
         try:
             from dask import config
-            from distributed import LocalCluster
+            from distributed import LocalCluster, Nanny
         except ImportError as error:
             raise ImportError(f"executor 'local' {INSTALL}") from error
+
+        class Brief(Nanny):
+            """All results are here when it closes: a worker need not be waited for."""
+
+            async def close(self, timeout: float = 0.5, reason: str = "closed") -> Any:
+                return await super().close(timeout=timeout, reason=reason)
+
         count = self.workers or os.cpu_count() or 1
         shown = self.dashboard is not None
         options: dict[str, Any] = {
@@ -69,7 +76,7 @@ class Local:
             LocalCluster(
                 n_workers=count,
                 threads_per_worker=1,
-                processes=True,
+                worker_class=Brief,
                 host=_HERE,
                 memory_limit=self.memory,
                 dashboard_address=f"{_HERE}:{self.dashboard if shown else 0}",

@@ -16,12 +16,10 @@ from dataclasses import dataclass
 from widthwise.experiments.execute.build import executor as build
 from widthwise.experiments.execute.estimate import Remaining
 from widthwise.experiments.execute.executor import ExecutionError, Executor, Session
-from widthwise.experiments.execute.outcome import Compute, Failed
+from widthwise.experiments.execute.outcome import Compute, Failed, Finished
 from widthwise.experiments.execute.progress import Progress, Report
 from widthwise.experiments.jobs import Job
 from widthwise.experiments.store import Store
-
-_AHEAD = 2  # jobs under way per worker: one computed, one waiting or its result on its way
 
 
 class JobsFailed(ExecutionError):
@@ -142,11 +140,13 @@ class _Run:
                 self.remaining.learn(wanted[name], store.seconds(name))
 
     def through(self, session: Session) -> None:
+        """Compute all; one job per worker is under way, so that none waits where one may die."""
         under_way = 0
+        finished: Finished | None = None
         given_up: set[tuple[str, str]] = set()
-        while self.queue or under_way:
+        while True:
             self.workers = session.workers
-            while self.queue and under_way < _AHEAD * self.workers:
+            while self.queue and under_way < self.workers:
                 job = self.queue.popleft()
                 if (job.point, job.quantity) in given_up:
                     self.untried += 1
@@ -154,8 +154,11 @@ class _Run:
                 else:
                     session.submit(job)
                     under_way += 1
+            if finished is not None:  # written while its worker is at the next job
+                self._keep(finished)
+                finished = None
             if not under_way:
-                break
+                return
             outcome = session.wait()
             under_way -= 1
             self.remaining.drop(outcome.job)
@@ -164,11 +167,14 @@ class _Run:
                 given_up.add((outcome.job.point, outcome.job.quantity))
                 self.say(f"block {outcome.job.name} failed: {outcome.reason}")
             else:
-                self.store.write(outcome.job, outcome.arrays, outcome.seconds)
-                self.done, self.computed = self.done + 1, self.computed + 1
-                self.compute_seconds += outcome.seconds
-                self.remaining.learn(outcome.job, outcome.seconds)
-                self.say()
+                finished = outcome
+
+    def _keep(self, finished: Finished) -> None:
+        self.store.write(finished.job, finished.arrays, finished.seconds)
+        self.done, self.computed = self.done + 1, self.computed + 1
+        self.compute_seconds += finished.seconds
+        self.remaining.learn(finished.job, finished.seconds)
+        self.say()
 
     def say(self, message: str = "") -> None:
         if self.progress is not None:

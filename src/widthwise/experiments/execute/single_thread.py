@@ -9,7 +9,9 @@ fight over the cores.
 import contextlib
 import os
 import sys
+import warnings
 from collections.abc import Iterator
+from typing import Any
 
 _ONE = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 _XLA = "--xla_cpu_multi_thread_eigen=false"
@@ -17,6 +19,7 @@ _CACHE = {
     "jax_compilation_cache_dir": "JAX_COMPILATION_CACHE_DIR",
     "jax_compilation_cache_max_size": "JAX_COMPILATION_CACHE_MAX_SIZE",
     "jax_persistent_cache_min_compile_time_secs": "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS",
+    "jax_persistent_cache_min_entry_size_bytes": "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES",
 }
 
 
@@ -42,11 +45,13 @@ def environment() -> dict[str, str]:
 
 def settle() -> None:
     """One thread and float64 in a worker process, whoever started it; cheap to repeat."""
-    from threadpoolctl import threadpool_limits
-
     for name, value in environment().items():
         os.environ.setdefault(name, value)
-    threadpool_limits(limits=1)
+    _limits()
+    # an entry that another worker is just writing is compiled here too
+    warnings.filterwarnings(
+        "ignore", "Error (reading|writing) persistent compilation cache entry", UserWarning
+    )
     if "jax" in sys.modules:
         sys.modules["jax"].config.update("jax_enable_x64", True)
 
@@ -58,10 +63,17 @@ def one_thread() -> Iterator[None]:
     XLA reads its flag once, when JAX computes first; it is set here for a process that has not
     computed with JAX yet. Its own loops give the same bits with any number of threads.
     """
-    from threadpoolctl import threadpool_limits
-
     flags = os.environ.get("XLA_FLAGS", "")
     if _XLA not in flags:
         os.environ["XLA_FLAGS"] = f"{flags} {_XLA}".strip()
-    with threadpool_limits(limits=1):
+    with _limits():
         yield
+
+
+def _limits() -> Any:
+    """One thread for linear algebra from now on; as a context manager, until its end."""
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError as error:
+        raise ImportError("studies need threadpoolctl: pip install 'widthwise[cluster]'") from error
+    return threadpool_limits(limits=1)

@@ -2,7 +2,6 @@
 
 from widthwise.experiments.store.errors import DamagedBlock as DamagedBlock
 from widthwise.experiments.store.errors import StoreError as StoreError
-from widthwise.experiments.store.moments import merged_moments as merged_moments
 from widthwise.experiments.store.provenance import arithmetic as arithmetic
 from widthwise.experiments.store.provenance import provenance as provenance
 from widthwise.experiments.store.store import Store as Store

@@ -7,6 +7,7 @@ host's file system ``flock`` may reach one host only; so a text left by another 
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import socket
@@ -16,12 +17,7 @@ from pathlib import Path
 
 from widthwise.experiments.store.errors import StoreError, not_written
 
-try:
-    import fcntl
-except ImportError:  # not POSIX: the text alone decides
-    fcntl = None
-
-_UNKNOWN = {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL}
+_NONE_HERE = {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL}
 
 
 @contextlib.contextmanager
@@ -50,11 +46,12 @@ def locked(path: Path) -> Iterator[None]:
 def _take(handle: int, path: Path) -> None:
     host = socket.gethostname()
     holder = _holder(handle)
-    if _taken_elsewhere(handle):
+    known = _flock(handle)
+    if known is False:
         raise StoreError(_busy(path, holder, "wait until it ends, or stop it"))
     if holder and holder.get("host") != host:
         raise StoreError(_busy(path, holder, f"if it runs no more, remove {path}"))
-    if holder and fcntl is None and _alive(holder.get("pid")):
+    if holder and known is None and _alive(holder.get("pid")):
         raise StoreError(_busy(path, holder, f"wait until it ends, or remove {path}"))
     text = {"pid": os.getpid(), "host": host, "since": time.strftime("%Y-%m-%d %H:%M:%S %z")}
     try:
@@ -65,17 +62,17 @@ def _take(handle: int, path: Path) -> None:
         raise not_written(error, path.parent, "the lock file") from error
 
 
-def _taken_elsewhere(handle: int) -> bool:
-    if fcntl is None:
-        return False
+def _flock(handle: int) -> bool | None:
+    """Whether the lock was got; ``None`` on a file system without locks."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return True
+        return False
     except OSError as error:
-        if error.errno not in _UNKNOWN:
+        if error.errno not in _NONE_HERE:
             raise
-    return False
+        return None
+    return True
 
 
 def _holder(handle: int) -> dict:

@@ -20,9 +20,10 @@ import numpy as np
 
 from widthwise.experiments.jobs import Job
 from widthwise.experiments.store import block as blocks
-from widthwise.experiments.store.errors import DamagedBlock, StoreError, not_written
+from widthwise.experiments.store.errors import not_written
 from widthwise.experiments.store.files import make_directories, write_atomically
 from widthwise.experiments.store.lock import locked
+from widthwise.experiments.store.shelf import Shelf
 
 _FORMAT = {"format": "widthwise study", "version": 1}
 
@@ -48,7 +49,7 @@ class Store:
     def __init__(self, directory: str | Path):
         self.directory = Path(directory)
         self._writing = 0
-        self._verified: dict[str, tuple[tuple[int, int, int], str, float]] = {}
+        self._shelf = Shelf(self.directory / "blocks")
 
     @classmethod
     def create(cls, directory: str | Path, *, spec: str, provenance: Mapping[str, str]) -> "Store":
@@ -166,7 +167,7 @@ class Store:
             StoreError: if the disk is full or read-only, or another process writes.
         """
         block = blocks.Block(job.name, blocks.digest_of(job.payload), arrays, seconds)
-        self._put(self._path(job.name), blocks.encode(block), f"block {job.name}")
+        self._put(self._shelf.path(job.name), blocks.encode(block), f"block {job.name}")
 
     def read(self, name: str) -> dict[str, np.ndarray]:
         """The arrays of a block.
@@ -175,28 +176,28 @@ class Store:
             KeyError: if there is no such block.
             DamagedBlock: if its bytes are not those that were written.
         """
-        return dict(blocks.decode(self._bytes(name), name).arrays)
+        return dict(blocks.decode(self._shelf.bytes(name), name).arrays)
 
     def done(self) -> set[str]:
         """Names of all blocks that are there and verified against their checksums."""
-        return {name for name in self.names() if self._verify(name) is not None}
+        return {name for name in self.names() if self._shelf.verified(name)}
 
     def damaged(self) -> set[str]:
         """Names of all blocks that are there but damaged; a run computes them anew."""
-        return {name for name in self.names() if self._verify(name) is None}
+        return {name for name in self.names() if not self._shelf.verified(name)}
 
     def names(self) -> list[str]:
         """Names of all blocks that are there, sorted, not verified."""
-        root = self.directory / "blocks"
-        return sorted(str(p.relative_to(root).with_suffix("")) for p in root.glob("*/*/*.zip"))
+        return self._shelf.names()
 
     def pending(self, jobs: Iterable[Job]) -> list[Job]:
         """The jobs that have no verified block of the same payload, in their order."""
-        return [
-            job
-            for job in jobs
-            if (found := self._verify(job.name)) is None or found[0] != _payload(job)
-        ]
+
+        def stored(job: Job) -> bool:
+            found = self._shelf.verified(job.name)
+            return found is not None and found.payload == blocks.digest_of(job.payload)
+
+        return [job for job in jobs if not stored(job)]
 
     def seconds(self, name: str) -> float:
         """How long the computation of a block took.
@@ -205,14 +206,14 @@ class Store:
             KeyError: if there is no such block.
             DamagedBlock: if it is damaged.
         """
-        found = self._verify(name)
-        return blocks.check(self._bytes(name), name) if found is None else found[1]
+        found = self._shelf.verified(name)
+        return blocks.check(self._shelf.bytes(name), name) if found is None else found.seconds
 
     def digest(self) -> str:
         """SHA-256 of all blocks' arrays and names: equal for studies equal bit for bit."""
         total = hashlib.sha256()
         for name in self.names():
-            data = self._bytes(name)
+            data = self._shelf.bytes(name)
             blocks.check(data, name)
             total.update(f"{name} {blocks.content_digest(data)}\n".encode())
         return total.hexdigest()
@@ -256,9 +257,6 @@ class Store:
                 f"{self.directory}), or give another directory"
             )
 
-    def _path(self, name: str) -> Path:
-        return self.directory / "blocks" / f"{name}.zip"
-
     def _specs(self) -> list[Path]:
         return sorted((self.directory / "specs").glob("*.toml"))
 
@@ -284,34 +282,6 @@ class Store:
         name = f"{len(self._specs()):04d}-{_short_hash(spec)}.toml"
         self._put(self.directory / "specs" / name, spec.encode(), "the spec")
 
-    def _bytes(self, name: str) -> bytes:
-        try:
-            return self._path(name).read_bytes()
-        except FileNotFoundError:
-            raise KeyError(f"no block {name!r} in {self.directory}") from None
-        except OSError as error:
-            raise DamagedBlock(f"block {name} cannot be read: {error}") from error
-
-    def _verify(self, name: str) -> tuple[str, float] | None:
-        """Payload's digest and seconds of a whole block, remembered while its file is the same."""
-        try:
-            status = self._path(name).stat()
-            mark = (status.st_ino, status.st_mtime_ns, status.st_size)
-            found = self._verified.get(name)
-            if found is None or found[0] != mark:
-                data = self._bytes(name)
-                seconds = blocks.check(data, name)
-                found = (mark, blocks.attributes(data, name)["payload"], seconds)
-                self._verified[name] = found
-        except (OSError, KeyError, StoreError):
-            self._verified.pop(name, None)
-            return None
-        return found[1], found[2]
-
 
 def _short_hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def _payload(job: Job) -> str:
-    return blocks.digest_of(job.payload)
