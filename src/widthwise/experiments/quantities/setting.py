@@ -102,7 +102,9 @@ def _setting(payload: str) -> Setting:
     return Setting(point, request.hash, _loaded(point.data))
 
 
-_loaded = lru_cache(maxsize=16)(lambda data: load(data, data.seed))
+@lru_cache(maxsize=16)
+def _loaded(data: Any) -> Dataset:
+    return load(data, data.seed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,8 +118,9 @@ class _Limit:
         return hash((self.network, self.dataset.hash))
 
     def __eq__(self, other: object) -> bool:
-        same = isinstance(other, _Limit) and self.network == other.network
-        return same and self.dataset.hash == other.dataset.hash
+        if not isinstance(other, _Limit) or self.network != other.network:
+            return False
+        return self.dataset.hash == other.dataset.hash
 
 
 @lru_cache(maxsize=16)

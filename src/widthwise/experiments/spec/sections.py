@@ -63,7 +63,7 @@ class Points(Section):
 class DataSpec(Points):
     """Which points to train and test on."""
 
-    name: _NamedSet | None = Field(
+    name: _NamedSet | None = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
         default=None, description="one of digits, diabetes, breast_cancer, wine"
     )
     standardize: bool = Field(

@@ -21,6 +21,7 @@ def drawn(along: str, found: list[Curve], title: str, *, logarithmic: bool) -> g
     """
     figure, colors = go.Figure(), shades(len(found))
     seen: list[np.ndarray] = []
+    dashed = any(np.isfinite(curve.theory).any() for curve in found)
     for i, (curve, color) in enumerate(zip(found, colors, strict=True)):
         y, error, theory = curve.y, curve.error, curve.theory
         if logarithmic:
@@ -49,7 +50,7 @@ def drawn(along: str, found: list[Curve], title: str, *, logarithmic: bool) -> g
                 hovertemplate=f"{curve.name}, theory<br>%{{x}}: %{{y:.4g}}<extra></extra>",
             )
             seen.append(theory[np.isfinite(theory) & (theory > 0)])
-    figure.update_layout(template=TEMPLATE, showlegend=len(figure.data) > 1)
+    figure.update_layout(template=TEMPLATE, showlegend=len(found) > 1 or dashed)
     figure.update_xaxes(title_text=_X_TITLES.get(along, along))
     x = np.concatenate([curve.x for curve in found])
     if along == "width" and np.issubdtype(x.dtype, np.number):
@@ -61,5 +62,5 @@ def drawn(along: str, found: list[Curve], title: str, *, logarithmic: bool) -> g
     values = values[np.isfinite(values) & (values > 0)]
     if logarithmic and len(values):
         figure.update_yaxes(**log_axis(values.min() / 1.35, values.max() * 1.35))
-    figure.update_yaxes(title_text=title)
+    figure.update_yaxes(title_text=title.partition(" over ")[0])
     return figure

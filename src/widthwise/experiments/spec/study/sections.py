@@ -28,6 +28,7 @@ _Packaged: TypeAlias = Literal[
     "digits", "diabetes", "breast_cancer", "wine", "iris", "mnist", "boston", "autompg"
 ]
 _Generated: TypeAlias = Literal["sphere", "circle", "two_moons", "blobs"]
+_Known: TypeAlias = _Packaged | _Generated
 PACKAGED: tuple[str, ...] = get_args(_Packaged)
 GENERATED: tuple[str, ...] = get_args(_Generated)
 
@@ -35,14 +36,14 @@ _Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**32)]
 SEED = "a whole number from 0 to 4294967295"
 
 
-def _scaling_of(data: dict[str, Any]) -> str:
+def _scaling_of(data: dict[str, Any]) -> Scaling:
     return "none" if data.get("name") in GENERATED else "standard"
 
 
 class StudyData(Points):
     """Which points to train and test on, and how they become numbers."""
 
-    name: _Packaged | _Generated | None = Field(
+    name: _Known | None = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
         default=None, description=f"one of {', '.join((*PACKAGED, *GENERATED))}"
     )
     scaling: Scaling = Field(

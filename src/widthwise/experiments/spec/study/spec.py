@@ -117,6 +117,7 @@ class StudySpec(GridPoint):
         """
         raw = dict(mapping)
         axes, problems = parse(raw)
+        problems += _given_twice(raw, axes)
         if not problems:
             problems += _wrong_values(raw, axes)
         first = {k: v for k, v in raw.items() if k not in ("grid", "zip")}
@@ -181,6 +182,19 @@ def _at(raw: Mapping[str, Any], axes: tuple[Axis, ...], place: tuple[int, ...]) 
             elif isinstance(merged.setdefault(section, {}), dict):
                 merged[section][name] = value
     return merged
+
+
+def _given_twice(raw: Mapping[str, Any], axes: tuple[Axis, ...]) -> list[Problem]:
+    """Fields that vary and have one value besides."""
+    problems = []
+    for axis in axes:
+        for key, path in zip(axis.keys, axis.fields, strict=True):
+            section, _, name = path.rpartition(".")
+            table = raw.get(section, {}) if section else raw
+            if isinstance(table, Mapping) and name in table:
+                remedy = f"varies in {axis.source}.{key}; remove one of the two lines"
+                problems.append(Problem(path, toml.shown(table[name]), remedy))
+    return problems
 
 
 def _wrong_values(raw: dict[str, Any], axes: tuple[Axis, ...]) -> list[Problem]:
