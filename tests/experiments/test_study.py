@@ -10,6 +10,7 @@ import pytest
 import scipy.stats
 
 import widthwise as ww
+from widthwise.experiments.execute import executor
 from widthwise.experiments.quantities import QUANTITIES, compute, refusal
 from widthwise.experiments.quantities.distances import EDGES, counted, curve
 from widthwise.experiments.quantities.payload import parse
@@ -167,6 +168,9 @@ def test_a_budget_of_memory_is_kept(tmp_path):
     study = Study.from_mapping(changed(budget={"memory": 1e6}))
     with pytest.raises(ValueError, match=r"budget\.memory = 1e\+06: .* lower block"):
         study.run(tmp_path / "runs")
+    study = Study.from_mapping(changed(budget={"memory": 4e8}))
+    with pytest.raises(ValueError, match=r"a job of ensemble takes about 5\.0e\+08 bytes"):
+        study.check()
     assert not (tmp_path / "runs").exists()
 
 
@@ -184,6 +188,18 @@ def test_what_theory_does_not_cover_is_said(tmp_path):
     assert reason in found.attrs["no_result"]
     (job,) = done.jobs()
     assert refusal(compute(job.payload)) == reason
+
+
+@pytest.mark.slow
+def test_executors_give_the_same_bits(tmp_path):
+    asked = changed(compute={"quantities": ["initial_ensemble", "ensemble", "distances"]})
+    chosen = {"serial": "serial", "threads": executor("threads", workers=4),
+              "local": executor("local", workers=2)}  # fmt: skip
+    digests = {
+        name: Study.from_mapping(asked).run(tmp_path / name, how)._opened.digest()
+        for name, how in chosen.items()
+    }
+    assert len(set(digests.values())) == 1
 
 
 # Distances. ---------------------------------------------------------------------------------------

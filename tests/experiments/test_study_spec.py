@@ -277,8 +277,18 @@ def refused(text: str, folder: Path) -> str:
 
 @settings(max_examples=250)
 @given(case=broken())
+def test_broken_files(tmp_path_factory, case):
+    is_refused_in_one_sentence(tmp_path_factory, *case)
+
+
+@pytest.mark.slow
+@settings(max_examples=1000)
+@given(case=broken())
 def test_a_thousand_broken_files(tmp_path_factory, case):
-    text, place = case
+    is_refused_in_one_sentence(tmp_path_factory, *case)
+
+
+def is_refused_in_one_sentence(tmp_path_factory, text: str, place: str) -> None:
     said = refused(text, _folder(tmp_path_factory))
     assert place in said, (place, said)
     remedies = [line for line in said.splitlines()[1:] if line.startswith("      ")]

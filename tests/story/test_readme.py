@@ -19,7 +19,7 @@ from typing import NamedTuple
 import jax
 import pytest
 
-from widthwise.experiments.spec import Spec, SpecError
+from widthwise.experiments.spec import Spec, SpecError, StudySpec
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src"
@@ -78,8 +78,9 @@ def test_the_studies_of_a_page_are_accepted_or_refused_as_it_says(page):
     for block in blocks(page.read_text()):
         if block.language != "toml" or "[data]" not in block.code:
             continue
+        kind = StudySpec if "[compute]" in block.code else Spec
         if block.below is None:
-            Spec.from_mapping(tomllib.loads(block.code))
+            kind.from_mapping(tomllib.loads(block.code))
         else:
             with pytest.raises(SpecError) as refusal:
                 Spec.from_mapping(tomllib.loads(block.code), source="study.toml")

@@ -18,7 +18,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from widthwise.experiments.data import load
 from widthwise.experiments.execute import Executor, Progress, executor, run_jobs
 from widthwise.experiments.jobs import Job
 from widthwise.experiments.quantities import compute
@@ -110,13 +109,13 @@ class Study:
         seen: set[str] = set()
         for asked in self.asked:
             for request in asked.requests.values():
-                data = repr(request.fields.get("data"))
-                if data in seen:
+                fields = {k: v for k, v in request.fields.items() if k != "seed"}
+                network = {k: v for k, v in fields["network"].items() if k not in _NO_SIZE}
+                size = repr((asked.quantity.name, {**fields, "network": network}))
+                if size in seen:
                     continue
-                seen.add(data)
-                point = request.point
-                load(point.data, point.data.seed)
-                place = setting(request)
+                seen.add(size)
+                place, point = setting(request), request.point
                 need = asked.quantity.memory(place, point.compute.block)
                 if need > self.spec.budget.memory:
                     raise ValueError(
@@ -273,6 +272,10 @@ class Study:
         if self.directory is None:
             raise ValueError("this study was not run yet; call run(output) first")
         return Store.open(self.directory)
+
+
+_NO_SIZE = ("activation", "weight_law", "bias_law", "weight_std", "bias_std")
+"""Fields of a network on which neither its data nor its size depend."""
 
 
 class _OutOfTime(Exception):

@@ -99,7 +99,7 @@ def _setting(payload: str) -> Setting:
 
     request = parse(payload)
     point = request.point
-    return Setting(point, request.hash, _loaded(point.data))
+    return Setting(point, request.hash, _loaded(point.data))  # pyright: ignore[reportArgumentType]
 
 
 @lru_cache(maxsize=16)
