@@ -44,8 +44,9 @@ def test_twenty_kills_of_a_serial_run(tmp_path):
         run.start()
         if kills < 20:
             run.join(float(draw.uniform(0.0, 0.25)))
-            if run.is_alive():
-                os.kill(run.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # ended this moment
+                if run.is_alive():
+                    os.kill(run.pid, signal.SIGKILL)
         run.join()
         kills += run.exitcode == -signal.SIGKILL
         assert run.exitcode in (0, -signal.SIGKILL)
@@ -114,8 +115,9 @@ def test_twenty_kills_of_drivers_and_workers_that_train_networks(tmp_path, stack
             time.sleep(0.05)  # every other kill comes when blocks are computed
         time.sleep(float(draw.uniform(0.0, 2.0 if attempt % 2 else 12.0)))
         if workers := workers_of(driver.pid):
-            os.kill(int(draw.choice(workers)), signal.SIGKILL)
-            kills["worker"] += 1
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(draw.choice(workers)), signal.SIGKILL)
+                kills["worker"] += 1
             time.sleep(float(draw.uniform(0.0, 4.0)))
         if driver.poll() is None:
             driver.kill()
