@@ -58,7 +58,7 @@ class Row(NamedTuple):
     def __str__(self) -> str:
         loose = self.certified / self.measured
         names = f"| {self.activation} | {self.law} | {self.depth} | {self.width} | {self.time:g} "
-        numbers = f"| {self.certified:.3g} | {self.measured:.3g} | {self.lower:.2g} | {loose:.3g} |"
+        numbers = f"| {self.certified:.3g} | {self.measured:.3g} | {self.lower:.3g} | {loose:.3g} |"
         return names + numbers + f" {'exact' if self.exact else 'sampled'} |"
 
 
