@@ -188,12 +188,11 @@ def test_which_laws_bring_half_integer_powers():
 
 
 def test_memory_does_not_change_the_numbers():
-    net = ww.MLP(2, "softplus", 1.2, 0.3, GAMMA)
-    arguments = (net, 8, X[:1], Y[:1], X_TEST, TIMES, 150, jax.random.key(3))
+    net = ww.MLP(2, "softplus", 1.2, 0.3, GAMMA, outputs=2)
+    arguments = (net, 8, X[:1], [[1.0, -0.5]], X_TEST, TIMES, 100, jax.random.key(3))
     large, small = (
         controlled_ensemble(*arguments, untrained=50, memory=memory) for memory in (5e8, 4e5)
     )
-    assert small.polynomial == "fitted"
     for name in ("mean", "covariance", "third", "fourth"):
         ours, theirs = getattr(large, name), getattr(small, name)
         for part in ("value", "error", "limit", "plain_error"):

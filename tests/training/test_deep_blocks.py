@@ -314,7 +314,7 @@ def test_pair_moments_over_an_exponential_bias():
     assert np.isfinite(error).all()
     u = np.arange(-60, 61) * 0.15
     gauss = 0.15 * np.exp(-(u**2) / 2) / np.sqrt(2 * np.pi)
-    means = np.zeros((40, 2, 2))  # of φ and φ' given the bias, which the two points share
+    means = np.zeros((len(weights), 2, 2))  # of φ and φ' given the bias, which the two points share
     for point, std in enumerate(np.sqrt([0.9, 0.4])):
         z = std * u + bias[0][:, None]
         means[:, 0, point], means[:, 1, point] = np.tanh(z) @ gauss, np.cosh(z) ** -2 @ gauss

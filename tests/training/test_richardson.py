@@ -83,9 +83,9 @@ def test_ensembles_of_other_networks_or_data_are_refused():
             {"net": ww.MLP(1, "erf", 1.2, 0.3)},
             "must be of one network, got activation erf and tanh; extrapolate",
         ),
-        ({"data": (x + 1, y, test)}, r"share their train points, got .* and \[\[0.0\]\]"),
+        ({"data": (x + 1, y, test)}, r"share their train points, got \[\[0.0\]\] and"),
         ({"data": (x, 2 * y, test)}, r"share their labels"),
-        ({"data": (x, y, test[:0])}, r"share their test points, got .* and \[\]"),
+        ({"data": (x, y, test[:0])}, r"share their test points, got \[\] and"),
     ):
         with pytest.raises(ValueError, match=message):
             richardson([replace(first, **change), *rest])

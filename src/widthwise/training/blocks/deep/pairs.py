@@ -94,14 +94,24 @@ def _centred(table: _Derivatives, variance: np.ndarray, correlation: np.ndarray,
     size = np.sqrt((terms**2).sum(1))
     tails = np.stack([tail[orders // CHUNK] for _, tail, _ in found]) * size
     lost = np.stack([quadrature for _, _, quadrature in found]) * size
-    error = np.abs(correlation) ** orders * _outer(tails) + _ROUNDING * _outer(size)
+    error = _product(np.abs(correlation) ** orders, _outer(tails)) + _ROUNDING * _outer(size)
     error += _outer(size, lost) + _outer(lost, size)
     return _mehler(terms, correlation), error, _outer(size)
 
 
 def _outer(left: np.ndarray, right: np.ndarray | None = None) -> Float[np.ndarray, "i j p p"]:
     right = left if right is None else right
-    return left[:, None, :, None] * right[None, :, None, :]
+    return _product(left[:, None, :, None], right[None, :, None, :])
+
+
+def _product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Of errors, with 0 · ∞ = 0: a function that vanishes leaves no error, however little is known.
+
+    Known is little of the other one far out, where it is below the rounding of its rule.
+    """
+    with np.errstate(invalid="ignore"):
+        product = left * right
+    return np.where((left == 0) | (right == 0), 0.0, product)
 
 
 def _mehler(terms: Float[np.ndarray, "i k p"], correlation: Float[np.ndarray, "p p"]):
