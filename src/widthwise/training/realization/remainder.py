@@ -11,7 +11,7 @@ they have the same power of n. Along train modes it is unlearnt again, as
 three times this term is reported for all. Where it happens to be small they are what is left out:
 early in the training of wide softplus networks the errors were up to 35 of what this term says. So
 a prediction states no less than its last order times the ratio of that order to the movement of the
-linearization: of 16 networks at three times (softplus, n = 1024; tanh, n = 256) the errors were
+linearization: of 9 networks at three times (softplus, n = 1024; tanh, n = 256) the errors were
 then 0.1 to 4 of what is stated. Degree 1 needs no second
 derivative and holds for activations with kinks too.
 """
