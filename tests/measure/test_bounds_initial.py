@@ -9,8 +9,8 @@ from widthwise.measure import distances as d
 from widthwise.measure.bounds import distance_bound, gaussian_readout
 from widthwise.measure.bounds.features import features, neuron
 from widthwise.measure.bounds.initial import InitialBounds
+from widthwise.measure.bounds.kernel_moment import kernel_second_moment, law_expectation
 from widthwise.measure.bounds.stein import stein_constant
-from widthwise.measure.bounds.stein_kernel import kernel_second_moment, law_expectation
 from widthwise.measure.exact import exact_distance
 from widthwise.measure.predicted import predicted_distance
 from widthwise.model import laws

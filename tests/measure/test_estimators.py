@@ -12,8 +12,8 @@ from widthwise.measure.estimators.curve import GRID, Curve, absolute_integral
 from widthwise.measure.estimators.drawn import Projections, projections
 from widthwise.measure.estimators.initial import initial_curve
 from widthwise.measure.estimators.means import Cumulants
-from widthwise.measure.estimators.stein_kernel import stein_kernel
 from widthwise.measure.estimators.sums import BATCHES, Means, Sums
+from widthwise.measure.stein_kernel import stein_kernel
 
 X = np.array([[-1.0], [0.3], [1.2]])
 V = np.ones(3) / np.sqrt(3)

@@ -29,7 +29,7 @@ from scipy.interpolate import CubicSpline
 
 from widthwise.limit.first_layer.projection import evaluate, project
 from widthwise.measure.bounds.features import Features
-from widthwise.measure.bounds.stein_kernel import integration, law_expectation
+from widthwise.measure.bounds.kernel_moment import integration, law_expectation
 from widthwise.model.activations import Activation
 from widthwise.model.architecture import MLP
 from widthwise.model.laws import Gaussian, Law

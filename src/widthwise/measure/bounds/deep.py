@@ -22,8 +22,8 @@ import numpy as np
 from jaxtyping import Float
 
 from widthwise.measure.bounds.features import features, neuron
+from widthwise.measure.bounds.kernel_moment import kernel_second_moment
 from widthwise.measure.bounds.stein import stein_constant
-from widthwise.measure.bounds.stein_kernel import kernel_second_moment
 from widthwise.model.architecture import MLP
 from widthwise.model.laws import Gaussian
 

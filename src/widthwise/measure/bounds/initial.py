@@ -27,9 +27,9 @@ from widthwise.limit.layer import require_moments
 from widthwise.measure.bounds import atoms, gaussian_readout
 from widthwise.measure.bounds.deep import Hidden, hidden_distance
 from widthwise.measure.bounds.features import Features, Neuron, features, neuron
+from widthwise.measure.bounds.kernel_moment import kernel_second_moment
 from widthwise.measure.bounds.metrics import PROJECTED, BoundMetric, converted, require_metric
 from widthwise.measure.bounds.stein import on_line, stein_constant
-from widthwise.measure.bounds.stein_kernel import kernel_second_moment
 from widthwise.measure.bounds.value import DistanceBound, Hypothesis, unavailable
 from widthwise.model.architecture import MLP, require_network
 from widthwise.model.laws import Gaussian

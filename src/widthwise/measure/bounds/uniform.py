@@ -34,7 +34,7 @@ from jaxtyping import Float
 from widthwise.limit.first_layer.projection import evaluate, project
 from widthwise.limit.kernels import limit_kernels
 from widthwise.measure.bounds.expectation import expectation
-from widthwise.measure.bounds.stein_kernel import law_expectation
+from widthwise.measure.bounds.kernel_moment import law_expectation
 from widthwise.model.architecture import MLP
 from widthwise.model.laws import Gaussian, Law
 

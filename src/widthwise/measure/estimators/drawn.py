@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from widthwise.measure.estimators.stein_kernel import stein_kernel
+from widthwise.measure.stein_kernel import stein_kernel
 from widthwise.model.architecture import MLP
 
 

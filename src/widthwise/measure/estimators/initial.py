@@ -10,8 +10,8 @@ from widthwise.measure.estimators import means, rao_blackwell, raw, stein
 from widthwise.measure.estimators.curve import GRID, Curve
 from widthwise.measure.estimators.drawn import projections
 from widthwise.measure.estimators.means import Cumulants
-from widthwise.measure.estimators.stein_kernel import stein_kernel
 from widthwise.measure.estimators.sums import BATCHES, Means, Sums
+from widthwise.measure.stein_kernel import stein_kernel
 from widthwise.model.architecture import MLP
 from widthwise.model.laws import Gaussian
 

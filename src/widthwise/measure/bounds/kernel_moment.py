@@ -1,10 +1,7 @@
 r"""The second moment of the Stein kernel of a law on the line.
 
-A law with mean 0 and a density p that is positive inside its support has the Stein kernel
-
-    τ(a) = p(a)^{-1} ∫_a^∞ y p(y) dy,      E a g(a) = E τ(a) g'(a),
-
-with E τ = 1 for variance 1. What the bounds need is E τ² ≥ 1, equal only for the Gaussian:
+The kernel τ is that of :mod:`widthwise.measure.stein_kernel`, with E τ = 1 for variance 1. What the
+bounds need is E τ² ≥ 1, equal only for the Gaussian:
 
     Gaussian 1,  uniform 6/5,  gamma(k) 1 + 1/k (exponential 2),  Laplace 5/4,
     Student t: τ = (ν − 2 + a²)/(ν − 1), so ((ν − 2)² + 2(ν − 2) + μ₄)/(ν − 1)².

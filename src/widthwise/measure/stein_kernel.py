@@ -34,7 +34,7 @@ def stein_kernel(law: Law) -> Kernel | None:
     """τ of a law, or ``None`` where it is not known in closed form or E τ² is infinite.
 
     Example:
-        >>> from widthwise.measure.estimators.stein_kernel import stein_kernel
+        >>> from widthwise.measure.stein_kernel import stein_kernel
         >>> import widthwise as ww
         >>> tau = stein_kernel(ww.laws.Exponential())
         >>> float(tau(2.0))
