@@ -1,7 +1,8 @@
 r"""Theorem 1: any readout law with a Stein kernel, any activation, any width.
 
 Given the features, the outputs f = n^{-1/2} Σ_k a_k h_k + σ_b b 1 have the Stein kernel
-τ_n = (1/n) Σ_k τ(a_k) h_k h_kᵀ + σ_b² 11ᵀ (:mod:`widthwise.measure.stein_kernel`), and a Stein kernel bounds W₂:
+τ_n = (1/n) Σ_k τ(a_k) h_k h_kᵀ + σ_b² 11ᵀ, τ that of the readout law
+(:mod:`widthwise.measure.stein_kernel`), and a Stein kernel bounds W₂:
 
     W₂(X, N(0, K))² ≤ E ‖(τ − K) K^{-1/2}‖_F²
 
