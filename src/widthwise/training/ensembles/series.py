@@ -117,7 +117,8 @@ class _Contraction(NamedTuple):
 
     def sizes(self) -> "_Contraction":
         """The same with every coefficient replaced by its absolute value."""
-        return _Contraction(*map(np.abs, self[:5]), self.forced, 1.0)
+        propagator, labels, vectors, weights, channels = map(np.abs, self[:5])
+        return _Contraction(propagator, labels, vectors, weights, channels, self.forced, 1.0)
 
     def _modes(self, tensor: np.ndarray) -> np.ndarray:
         """The last axis, over rows or train rows, in train modes."""
