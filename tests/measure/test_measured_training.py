@@ -88,7 +88,6 @@ def test_expectations_along_directions_are_those_of_the_outputs_projected():
     mixed = np.einsum("da,tax,ex->tde", v, whole.mixed.value, v)
     assert along.first_order.value == pytest.approx(first, rel=1e-9, abs=1e-12)
     assert along.mixed.value == pytest.approx(mixed, rel=1e-9, abs=1e-12)
-    assert (along.mixed.error <= np.abs(v) @ whole.mixed.error @ np.abs(v).T + 1e-15).all()
 
 
 @pytest.mark.slow
