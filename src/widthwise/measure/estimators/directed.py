@@ -53,10 +53,10 @@ class Directed(Controls):
         """V · f⁽⁰⁾_t, (*members, times, directions)."""
         return self.carried(outputs) + self.solution.mean(self.dynamics) @ self.directions.T
 
-    def forced(self, change: Float[np.ndarray, "*members rows train"]) -> np.ndarray:
-        """Σ_i w_{vij}(t) Δ_{ij}, (*members, times, directions, modes)."""
-        rows = super().forced(change)
-        return np.einsum("dx,...txj->...tdj", self.directions, rows, optimize=True)
+    @cached_property
+    def channels(self) -> np.ndarray:
+        """From the channels of the time factors to the directions."""
+        return self.directions @ self.solution.channels
 
     def first_order(self, outputs: np.ndarray, change: np.ndarray) -> np.ndarray:
         """Deviation v · f⁽¹⁾_t, from F and Δ: (members, times, directions)."""

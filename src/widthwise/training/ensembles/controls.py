@@ -52,6 +52,11 @@ class Controls:
         """The time factors w of Δ_{ij} r_j, channel by channel."""
         return self.solution.weights(TERMS[0], self.dynamics)
 
+    @cached_property
+    def channels(self) -> Float[np.ndarray, "rows channels"]:
+        """From the channels of the time factors to the rows."""
+        return self.solution.channels
+
     def at(self, time: int) -> "Controls":
         """The controls at one of the times."""
         return Controls(self.solution, GradientFlow(self.dynamics.times[time : time + 1]))
@@ -73,7 +78,7 @@ class Controls:
         turned = self.solution.modes(change, "rt", first=np.ndim(change) - 2)
         turned = turned[..., self.solution.forced, :]
         weighted = self.weights * turned[..., None, :, :]
-        return np.einsum("xc,...tcj->...txj", self.solution.channels, weighted, optimize=True)
+        return np.einsum("xc,...tcj->...txj", self.channels, weighted, optimize=True)
 
     def first_order(
         self, outputs: Float[np.ndarray, "members rows"], change: Float[np.ndarray, "..."]

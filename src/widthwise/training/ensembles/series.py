@@ -113,7 +113,7 @@ class _Contraction(NamedTuple):
     def of(cls, controls: Controls) -> "_Contraction":
         map_ = controls.solution
         matrices = (controls.propagator, controls.labels, map_.eigenvectors, controls.weights)
-        return cls(*matrices, map_.channels, map_.forced, -1.0)
+        return cls(*matrices, controls.channels, map_.forced, -1.0)
 
     def sizes(self) -> "_Contraction":
         """The same with every coefficient replaced by its absolute value."""
