@@ -209,6 +209,7 @@ def test_a_grid_gives_all_times(many):
     assert bound.constants["all_times"] >= bound.value
 
 
+@pytest.mark.slow
 def test_a_factor_below_1_scales_the_wasserstein_distance_not_its_cap():
     """4 skewed neurons, a mean direction: min(2, ‖v‖ G/√n), which min(2, W₁) ‖v‖ is below."""
     net, v = network("softplus", "exponential"), np.full((1, 3), 1 / 3)
@@ -254,6 +255,7 @@ def test_a_public_certificate_of_two_outputs_two_layers_and_test_points():
     assert "first packet" in str(bound)
 
 
+@pytest.mark.slow
 def test_a_certificate_by_random_points_is_less_certain():
     """5 inputs: the constants of the theorem at time 0 have standard errors."""
     x = np.asarray(jax.random.normal(jax.random.key(1), (5, 5)))
