@@ -100,6 +100,17 @@ def test_goldstein_bounds_every_projection():
     assert distance_bound(net, X, 64, "sliced_wasserstein1").value <= bound
 
 
+def test_goldstein_is_about_projections_and_their_mean_is_no_better():
+    """No coupling of all outputs stands behind it: the mean over directions has the same bound."""
+    net = network("tanh", TERNARY)
+    top, mean = (
+        distance_bound(net, X, 64, metric)
+        for metric in ("max_sliced_wasserstein1", "sliced_wasserstein1")
+    )
+    assert top.method == mean.method == "Goldstein's bound"
+    assert mean.value == top.value
+
+
 def test_several_points_with_atoms_have_no_bound():
     bound = distance_bound(network("tanh", "rademacher"), X, 64)
     assert (bound.value, bound.method) == (np.inf, "not available")

@@ -1,15 +1,21 @@
 """Certified bounds at initialization, attacked with exact laws, Monte Carlo and closed forms."""
 
+from dataclasses import replace
+
+import jax
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.special import beta
 
 import widthwise as ww
 from widthwise.measure import distances as d
 from widthwise.measure.bounds import distance_bound, gaussian_readout
 from widthwise.measure.bounds.features import features, neuron
 from widthwise.measure.bounds.initial import InitialBounds
-from widthwise.measure.bounds.kernel_moment import kernel_second_moment, law_expectation
+from widthwise.measure.bounds.kernel_moment import kernel_second_moment
+from widthwise.measure.bounds.law_moment import absolute_moment, law_expectation
+from widthwise.measure.bounds.mixture import bures
 from widthwise.measure.bounds.stein import stein_constant
 from widthwise.measure.exact import exact_distance
 from widthwise.measure.predicted import predicted_distance
@@ -88,6 +94,84 @@ def test_expectations_over_laws_have_their_closed_forms():
         assert found == pytest.approx(third, rel=1e-12)
 
 
+@pytest.mark.parametrize("df", [3.2, 5.0, 9.5])
+def test_absolute_moments_of_student_t(df):
+    """By the beta integral of u = t²/(ν + t²), and by the trapezoid rule in t = sinh u."""
+    found = absolute_moment(laws.StudentT(df), 3)
+    scale = (df - 2) ** 1.5
+    assert found == pytest.approx(scale * beta(2, (df - 3) / 2) / beta(0.5, df / 2), rel=1e-12)
+    u = np.linspace(0, 200, 40_001)
+    z = np.sinh(u)
+    p = laws.StudentT(df).density(z)
+    assert found == pytest.approx(2 * np.trapezoid(z**3 * p * np.cosh(u), u), rel=1e-9)
+    assert absolute_moment(laws.StudentT(df), 2) == 1
+    assert np.isinf(absolute_moment(laws.StudentT(df), 10))
+
+
+@pytest.mark.parametrize("df", [4.2, 4.5, 4.6, 5.0, 7.0])
+def test_tails_beyond_the_panels_are_bounded_or_refused(df):
+    """Against the closed form of Student t, from the density alone."""
+    truth, _ = kernel_second_moment(laws.StudentT(df))
+    found, why = kernel_second_moment(laws.from_scipy(stats.t(df)))
+    assert found >= truth * (1 - 1e-9)
+    if df <= 4.5:
+        assert np.isinf(found)
+        assert "too heavy" in why
+    if df >= 5:
+        assert found == pytest.approx(truth, rel=1e-6)
+    third = absolute_moment(laws.from_scipy(stats.t(df - 1)), 3)
+    exact = absolute_moment(laws.StudentT(df - 1), 3)
+    assert third >= exact * (1 - 1e-9)
+    assert np.isinf(third) if df <= 4.5 else third == pytest.approx(exact, rel=1e-5)
+
+
+def test_a_tail_that_cannot_be_summed_is_said():
+    net = network("softplus", laws.from_scipy(stats.t(3.2)))
+    bound = distance_bound(net, ONE, 64, "wasserstein1")
+    assert not bound.available
+    assert "too heavy to sum E|a|³" in bound.reason
+
+
+def test_signs_of_one_point_are_exactly_gaussian():
+    """φ² = 1: the conditional variance is K, and D = 0."""
+    bound = distance_bound(ww.MLP(1, "sign"), [[1.0]], 64)
+    assert bound.available
+    assert bound.value < 1e-6
+
+
+def test_many_inputs_leave_random_points_and_a_confidence_below_1():
+    x = np.asarray(jax.random.normal(jax.random.key(1), (5, 5)))
+    bound = distance_bound(ww.MLP(1, "tanh", weight_law=("gaussian", "uniform")), x, 64)
+    assert bound.confidence == 0.99
+    assert "random points, 3 standard errors" in str(bound)
+    assert "quadrature" not in str(bound)
+    goldstein = distance_bound(network("tanh", "rademacher"), x, 64, "max_sliced_wasserstein1")
+    assert goldstein.confidence == 0.99
+    plane = distance_bound(network("tanh", "uniform"), X, 64)
+    assert plane.confidence == 1
+    assert "expectations by quadrature" in str(plane)
+
+
+@pytest.mark.parametrize("points", [X, np.concatenate([X, X])])
+@pytest.mark.parametrize("error", [1e-3, 1e-6])
+def test_the_error_of_the_kernel_is_added(points, error):
+    """No covariance within the error is farther from the computed one than what is added."""
+    made = InitialBounds(network("tanh", "uniform"), points, 64)
+    m = len(points)
+    A = np.diag(np.linspace(0.5, 2.0, m))
+    exact = made.bound(A, "wasserstein2").value
+    one = made.neuron
+    made.__dict__["neuron"] = replace(one, error=error / 3)
+    added = made.bound(A, "wasserstein2").value - exact
+    rng, worst = np.random.default_rng(0), 0.0
+    for _ in range(50):
+        u = rng.choice([-1.0, 1.0], m)
+        other = one.K + error * np.outer(u, u)
+        worst = max(worst, float(bures(A @ other @ A, A @ one.K @ A)))
+    assert 0 < worst <= added
+    assert added < 100 * worst or m > 3  # a singular K pays √error
+
+
 ATTACKS = [
     ("tanh", "gaussian", 0.0),
     ("tanh", "exponential", 0.7),
@@ -140,7 +224,7 @@ def test_no_exact_law_on_the_line_is_farther_than_its_bound_everywhere(activatio
 def test_the_constant_of_theorem_1_is_the_mean_square_of_the_kernel(readout):
     """n E‖(τ_n − K) K^{-1/2}‖² by Monte Carlo, with an output bias, at n = 3."""
     net, n, members = network("softplus", readout, 0.6), 3, 200_000
-    found, _ = stein_constant(
+    found, _, _ = stein_constant(
         features(neuron(net, X, 1), np.eye(3)), kernel_second_moment(net.weight_law[1])[0]
     )
     rng = np.random.default_rng(0)

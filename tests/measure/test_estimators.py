@@ -67,6 +67,22 @@ def test_laws_without_a_stein_kernel_have_none():
     assert stein_kernel(ww.laws.StudentT(4)) is None
 
 
+def test_members_far_to_the_left_leave_the_right_as_it_is():
+    """Sums over the grid against g_u' member by member, m by an asymptotic series on the left."""
+    w = np.array([-9.0, -8.2, -0.3, 0.4, 1.7])
+    weights = np.array([0.5, -2.0, 1.0, 3.0, -0.7])
+    found = stein.weighted(w[None], weights[None])[0]
+    for place in (150, 205, 215, 260, 390):
+        u = GRID[place]
+        far = w < -8
+        m = 1 + w * np.sqrt(2 * np.pi) * np.exp(w**2 / 2) * ndtr(w)
+        s = 1 / w[far] ** 2
+        m[far] = s - 3 * s**2 + 15 * s**3 - 105 * s**4 + 945 * s**5 - 10395 * s**6
+        right = 1 - w * np.sqrt(2 * np.pi) * np.exp(w**2 / 2) * ndtr(-w)
+        slope = np.where(w <= u, ndtr(-u) * m, -ndtr(u) * right)
+        assert found[place] == pytest.approx(weights @ slope, rel=1e-9, abs=1e-6)
+
+
 def test_the_derivative_solves_the_equation_of_stein():
     """g' − w g = 1{w ≤ u} − Φ(u), with g integrated from the right."""
     w = np.linspace(-6, 6, 1601)

@@ -29,7 +29,8 @@ from scipy.interpolate import CubicSpline
 
 from widthwise.limit.first_layer.projection import evaluate, project
 from widthwise.measure.bounds.features import Features
-from widthwise.measure.bounds.kernel_moment import integration, law_expectation
+from widthwise.measure.bounds.kernel_moment import integration
+from widthwise.measure.bounds.law_moment import absolute_moment
 from widthwise.model.activations import Activation
 from widthwise.model.architecture import MLP
 from widthwise.model.laws import Gaussian, Law
@@ -43,17 +44,15 @@ _TOLERANCE = 1e-4
 _TAIL = 1e-200
 
 
-def third_moment(law: Law) -> float:
-    """E|a|³."""
-    return float(law_expectation(law, lambda a: np.abs(a) ** 3))
-
-
-def goldstein_constant(features: Features, law: Law) -> float:
+def goldstein_constant(features: Features, law: Law) -> tuple[float, bool]:
     """G with W₁(v · outputs) ≤ G/√n for every unit vector v; of one output W₁ itself.
 
     Args:
         features: of the layer below the outputs.
         law: of the readout.
+
+    Returns:
+        G, and whether random points stand behind it.
     """
     lam, second = features.lam, features.second
     values, Q = np.linalg.eigh(second)
@@ -69,7 +68,8 @@ def goldstein_constant(features: Features, law: Law) -> float:
     found = features.expectation(observable)
     matrix = found.value.reshape(rank, rank)
     top = float(np.linalg.eigvalsh((matrix + matrix.T) / 2)[-1])
-    return third_moment(law) * (top + _MARGIN * float(np.linalg.norm(found.error)))
+    G = absolute_moment(law, 3) * (top + _MARGIN * float(np.linalg.norm(found.error)))
+    return G, found.random
 
 
 def summand_kernel(net: MLP, x: np.ndarray) -> tuple[float, float, str]:

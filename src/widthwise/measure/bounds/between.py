@@ -15,6 +15,9 @@ Hence ‖Θ_τ − Θ_j‖ ≤ δ (‖J_X‖ + ‖J‖ + δ), with the recorded 
 
     |Ṙ_τ| ≤ L |R_τ| + (‖Θ_j − Θ_∞‖ + ‖Θ_τ − Θ_j‖) |r_j| =: L |R_τ| + g_j,
     sup |R_τ| ≤ (max(|R_j|, |R_{j+1}|) + Δ g_j/2)/(1 − LΔ/2).
+
+To |r_j| the error of the integration is added, which is estimated on the first packet of networks
+alone (:class:`widthwise.finite.runs.Runs`).
 """
 
 import math

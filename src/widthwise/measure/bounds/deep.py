@@ -34,7 +34,8 @@ class Hidden(NamedTuple):
     Args:
         distance: D_L.
         constants: s of every layer, by name.
-        error: the largest relative quadrature error in them.
+        error: the largest relative error of the expectations in them.
+        random: whether one of these is a standard error.
         reason: why there is no bound; empty if there is one.
     """
 
@@ -42,6 +43,7 @@ class Hidden(NamedTuple):
     constants: dict[str, float]
     error: float
     reason: str
+    random: bool = False
 
 
 def lipschitz(net: MLP) -> tuple[float, str]:
@@ -65,7 +67,7 @@ def hidden_distance(net: MLP, x: Float[np.ndarray, "points inputs"], width: int)
         x: data (points, inputs).
         width: n.
     """
-    constants, D, worst = {}, 0.0, 0.0
+    constants, D, worst, random = {}, 0.0, 0.0, False
     if net.depth == 1:
         return Hidden(D, constants, worst, "")
     slope, reason = lipschitz(net)
@@ -80,11 +82,12 @@ def hidden_distance(net: MLP, x: Float[np.ndarray, "points inputs"], width: int)
             reason = f"hidden layer {l + 1}: its biases have the law {bias.name}, not Gaussian"
             return Hidden(math.inf, {}, 0.0, reason)
         given = features(neuron(net, x, l), np.eye(len(x)))
-        s, error = stein_constant(given, moment)
+        s, error, by_points = stein_constant(given, moment)
+        random = random or by_points
         carried = float(net.weight_std[l]) * slope * D if l > 1 else 0.0
-        D = carried + s / math.sqrt(net.widths(width)[l - 1]) + given.left_out
+        D = carried + s / math.sqrt(net.widths(width)[l - 1]) + given.left_out + given.off
         constants[f"s_{l + 1}"] = s
         worst = max(worst, error)
     constants["Lip"] = slope
     constants[f"D_{net.depth}"] = D
-    return Hidden(D, constants, worst, "")
+    return Hidden(D, constants, worst, "", random)

@@ -9,8 +9,16 @@ directions in which it varies, so that up to an isometry of the outputs
 λ the eigenvalues of A K Aᵀ. Nothing is divided by a small λ: where training flattens outputs, λ
 falls and w stays. Directions left out with less than ``_VANISHES`` of the variance are paid for by
 2 √(their variance) in W₂ (any coupling of two laws of that variance, and Minkowski).
+
+K itself is computed and off by δK, whose entries are at most e. Between the Gaussians of the two
+
+    W₂ ≤ min(√(tr|A δK Aᵀ|), ‖A δK Aᵀ‖_F/√λ_1),   ‖A δK Aᵀ‖_F ≤ m e ‖A‖²,   tr|·| ≤ √rows ‖·‖_F,
+
+λ_1 the smallest eigenvalue of A K Aᵀ, if that is regular: both bound Bures' distance, the second
+one as ‖P^{1/2} − Q^{1/2}‖_F. Where directions are left out, their true variance is off as well.
 """
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,10 +26,9 @@ import numpy as np
 from jaxtyping import Float
 
 from widthwise.algebra import gaussian
-from widthwise.algebra.gaussian import Estimate
 from widthwise.limit.first_layer.projection import Projection, evaluate, project
 from widthwise.limit.kernels import limit_kernels
-from widthwise.measure.bounds.expectation import Observable, expectation
+from widthwise.measure.bounds.expectation import MARGIN, Expectation, Observable, expectation
 from widthwise.model.architecture import MLP
 from widthwise.model.laws import Gaussian
 
@@ -62,7 +69,7 @@ class Neuron:
         """σ_b of the layer above."""
         return float(self.net.bias_std[self.layer]) if self.net.has_bias(self.layer) else 0.0
 
-    def expectation(self, observable: Observable) -> Estimate:
+    def expectation(self, observable: Observable) -> Expectation:
         """E observable(σ_w φ(z)); observable: (nodes, points) → (nodes, k)."""
 
         def of(z: np.ndarray) -> np.ndarray:
@@ -115,6 +122,7 @@ class Features:
         lam: λ (rank,), increasing.
         bias: c (rank,).
         left_out: what the directions left out add to W₂.
+        off: what the error of K adds to W₂.
     """
 
     neuron: Neuron
@@ -122,6 +130,7 @@ class Features:
     lam: Float[np.ndarray, " rank"]
     bias: Float[np.ndarray, " rank"]
     left_out: float
+    off: float
 
     @property
     def rank(self) -> int:
@@ -133,7 +142,7 @@ class Features:
         """E w wᵀ = I − c cᵀ."""
         return np.eye(self.rank) - np.outer(self.bias, self.bias)
 
-    def expectation(self, observable: Observable) -> Estimate:
+    def expectation(self, observable: Observable) -> Expectation:
         """E observable(w); observable: (nodes, rank) → (nodes, k)."""
         return self.neuron.expectation(lambda h: observable(h @ self.matrix.T))
 
@@ -160,4 +169,14 @@ def features(one: Neuron, A: Float[np.ndarray, "rows points"]) -> Features:
     if not (seen.all() and kept.all()):
         total = np.trace(A @ one.K @ A.T)
         left_out = 2 * float(np.sqrt(max(total - (sigma**2).sum(), 0.0) + _ROUNDING * total))
-    return Features(one, P, sigma[order] ** 2, one.bias_std * P.sum(1), left_out)
+    lam = sigma[order] ** 2
+    regular = len(A) == len(lam) and not left_out
+    off = (1 if regular else 2) * _cost(one, A, float(lam[0]) if regular else 0.0)
+    return Features(one, P, lam, one.bias_std * P.sum(1), left_out, off)
+
+
+def _cost(one: Neuron, A: np.ndarray, smallest: float) -> float:
+    """What the error of K costs in W₂."""
+    size = MARGIN * one.error * len(one.K) * float(np.linalg.norm(A, 2)) ** 2
+    spread = math.sqrt(math.sqrt(len(A)) * size)
+    return min(spread, size / math.sqrt(smallest)) if smallest > 0 else spread

@@ -30,15 +30,15 @@ import numpy as np
 from jaxtyping import Float
 
 from widthwise.algebra.gaussian import Estimate
+from widthwise.measure.bounds.expectation import MARGIN
 from widthwise.measure.bounds.features import Features
 
-_MARGIN = 3.0
 _EXACT_T = 21
 MOST_RANK = 16
 
 
 class Moments(NamedTuple):
-    """Moments of d with what they may be off by; A₄ and λ̄."""
+    """Moments of d with what they may be off by; A₄ and λ̄; is that a standard error."""
 
     covariance: Estimate
     fourth: Estimate
@@ -49,6 +49,7 @@ class Moments(NamedTuple):
     third_error: float
     a4: float
     largest: float
+    random: bool
 
 
 def moments(features: Features) -> Moments:
@@ -71,15 +72,16 @@ def moments(features: Features) -> Moments:
         parts = [outer, square**2, square**3, square * d, square * outer, extra]
         return np.concatenate(parts, axis=1)
 
-    value, error = features.expectation(observable)
+    value, error, random = features.expectation(observable)
     ends = np.cumsum([size**2, 1, 1, size, size**2])
-    values, errors = np.split(value, ends), np.split(_MARGIN * error, ends)
+    values, errors = np.split(value, ends), np.split(MARGIN * error, ends)
     C, B = (Estimate(values[i].reshape(size, size), errors[i].reshape(size, size)) for i in (0, 4))
     fourth, sixth, vector = (Estimate(values[i], errors[i]) for i in (1, 2, 3))
     third, off = float(np.linalg.norm(values[5])), float(np.linalg.norm(errors[5]))
     a4 = _norm(_symmetrized(C.value, r), features.lam)
     a4 += _norm(_symmetrized(C.error, r), features.lam)
-    return Moments(C, fourth, sixth, vector, B, third, off, a4, float(features.lam[-1]))
+    largest = float(features.lam[-1])
+    return Moments(C, fourth, sixth, vector, B, third, off, a4, largest, random)
 
 
 def _symmetrized(C: np.ndarray, r: int) -> np.ndarray:
@@ -131,7 +133,8 @@ class Bounds(NamedTuple):
 def bounds(given: Moments, n: int) -> Bounds:
     """Theorem 3 at one width, each bound at the best p₀."""
     p3 = third_power(given, n)
-
+    if p3 <= 0:  # all features have one square, as those of sign: D = 0, and π = 1 at every p₀
+        return Bounds(given.a4 / n, 2 * given.a4 / n, 0.5, 0.0)
     low = math.log(p3) / 3
     if low >= -1e-9:
         return Bounds(math.inf, math.inf, math.nan, p3)

@@ -10,7 +10,8 @@ Every theorem that applies is tried and the smallest bound kept:
 | kernel of a·φ(z) (:mod:`.atoms`) | with atoms, one point, odd φ | one | n^{-1/2} |
 | Goldstein (:mod:`.atoms`) | any, in projections | one | n^{-1/2} |
 
-"Certified" is meant given the quadratures, whose estimated errors are added.
+"Certified" is meant given the quadratures, whose estimated errors are added. Many inputs leave
+random points for them (:mod:`.expectation`): 3 standard errors are added, with confidence .99.
 """
 
 import math
@@ -26,13 +27,17 @@ from widthwise._vocabulary import ArrayLike
 from widthwise.limit.layer import require_moments
 from widthwise.measure.bounds import atoms, gaussian_readout
 from widthwise.measure.bounds.deep import Hidden, hidden_distance
+from widthwise.measure.bounds.expectation import RANDOM_CONFIDENCE
 from widthwise.measure.bounds.features import Features, Neuron, features, neuron
 from widthwise.measure.bounds.kernel_moment import kernel_second_moment
+from widthwise.measure.bounds.law_moment import absolute_moment
 from widthwise.measure.bounds.metrics import PROJECTED, BoundMetric, converted, require_metric
 from widthwise.measure.bounds.stein import on_line, stein_constant
 from widthwise.measure.bounds.value import DistanceBound, Hypothesis, unavailable
 from widthwise.model.architecture import MLP, require_network
 from widthwise.model.laws import Gaussian
+
+_GOLDSTEIN = "Goldstein's bound"
 
 
 class InitialBounds:
@@ -75,13 +80,13 @@ class InitialBounds:
         given = features(self.neuron, A)
         if not given.rank:
             raise ValueError("the outputs do not vary here: their limit covariance is 0")
-        rows = len(A) * components
-        found = [
-            replace(one, value=converted(metric, one.value, second, rows), metric=metric)
-            for one, second in self._theorems(
-                given, float(np.linalg.norm(A, 2)), metric, components
-            )
-        ]
+        rows, size = len(A) * components, float(np.linalg.norm(A, 2))
+        off = math.sqrt(components) * given.off
+        found = []
+        for one, second in self._theorems(given, size, metric, components):
+            line = one.method == _GOLDSTEIN
+            value = converted(metric, one.value + off, second + off, rows, projections=line)
+            found.append(replace(one, value=value, metric=metric))
         best = min(found, key=lambda one: one.value)
         others = tuple(one for one in found if one is not best)
         if not best.available:
@@ -92,7 +97,7 @@ class InitialBounds:
     def _theorems(
         self, given: Features, size: float, metric: str, q: int
     ) -> Iterator[tuple[DistanceBound, float]]:
-        """Bounds whose value is W₁, with W₂."""
+        """Bounds whose value is W₁ (Goldstein: of every projection), with W₂."""
         yield self._stein(given, size, q)
         if self.net.depth == 1 and isinstance(self.readout, Gaussian):
             yield self._mixture(given, q)
@@ -110,7 +115,8 @@ class InitialBounds:
         reason = reason or self.hidden.reason or _without_moments(self.net, 4)
         if reason:
             return self._none(reason)
-        C, error = stein_constant(given, moment)
+        C, error, random = stein_constant(given, moment)
+        random = random or self.hidden.random
         slope = self.hidden.constants.get("Lip", 0.0)
         carried = self.neuron.weight_std * slope * size * self.hidden.distance
         own = C / math.sqrt(self.last)
@@ -129,10 +135,10 @@ class InitialBounds:
         )
         hypotheses = (
             Hypothesis(f"readout law {self.readout.name} has a density and a Stein kernel"),
-            *self._common(given, worst),
+            *self._common(given, worst, random),
             *extra,
         )
-        return self._made(first, method, names, hypotheses), second
+        return self._made(first, method, names, hypotheses, random), second
 
     def _mixture(self, given: Features, q: int) -> tuple[DistanceBound, float]:
         reason = _without_moments(self.net, 12)
@@ -157,10 +163,11 @@ class InitialBounds:
         hypotheses = (
             Hypothesis("readout law is Gaussian; 12 moments of the features exist"),
             Hypothesis(f"1 - P_3/p_0^3 > 0 at p_0 = {found.p0:.4g}"),
-            *self._common(given, error),
+            *self._common(given, error, moments.random),
         )
         method = "Theorem 3 (Gaussian readout, order 1/n)"
-        made = self._made(found.first + given.left_out, method, names, hypotheses)
+        first = found.first + given.left_out
+        made = self._made(first, method, names, hypotheses, moments.random)
         return made, found.second + given.left_out
 
     def _summands(self, given: Features) -> tuple[DistanceBound, float]:
@@ -187,21 +194,27 @@ class InitialBounds:
             reason = f"the law {self.readout.name} has no third moment"
         if reason:
             return self._none(reason)
-        G = atoms.goldstein_constant(given, self.readout)
-        names = {"G": G, "third_moment": atoms.third_moment(self.readout)}
+        third = absolute_moment(self.readout, 3)
+        if math.isinf(third):
+            return self._none(f"the tails of {self.readout.name} are too heavy to sum E|a|³")
+        G, random = atoms.goldstein_constant(given, self.readout)
+        names = {"G": G, "third_moment": third}
         names["neurons"] = float(self.last)
         hypotheses = (
             Hypothesis("W1 of projections on the line; third moments exist"),
-            *self._common(given, 0.0),
+            *self._common(given, 0.0, random),
         )
         first = G / math.sqrt(self.last) + given.left_out
-        return self._made(first, "Goldstein's bound", names, hypotheses), math.inf
+        return self._made(first, _GOLDSTEIN, names, hypotheses, random), math.inf
 
-    def _common(self, given: Features, error: float) -> tuple[Hypothesis, ...]:
+    def _common(
+        self, given: Features, error: float, random: bool = False
+    ) -> tuple[Hypothesis, ...]:
         s = self.neuron.bias_std
         bias = f"output bias Gaussian of standard deviation {s:g}" if s else "no output bias"
         made = [Hypothesis(bias), Hypothesis("weights of different layers independent")]
-        made.append(Hypothesis(f"expectations by quadrature, relative error {error:.1e} (added)"))
+        means = "random points, 3 standard errors" if random else "quadrature, relative error"
+        made.append(Hypothesis(f"expectations by {means} {error:.1e} (added)"))
         if given.left_out:
             made.append(
                 Hypothesis(
@@ -210,8 +223,11 @@ class InitialBounds:
             )
         return tuple(made)
 
-    def _made(self, value: float, method: str, names, hypotheses) -> DistanceBound:
-        return DistanceBound(value, "", self.width, method, names, hypotheses)
+    def _made(
+        self, value: float, method: str, names, hypotheses, random: bool = False
+    ) -> DistanceBound:
+        sure = RANDOM_CONFIDENCE if random else 1.0
+        return DistanceBound(value, "", self.width, method, names, hypotheses, sure)
 
 
 def _obstacle(net: MLP, constant: MLP) -> str:

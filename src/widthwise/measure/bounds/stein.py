@@ -22,13 +22,12 @@ import math
 
 import numpy as np
 
+from widthwise.measure.bounds.expectation import MARGIN
 from widthwise.measure.bounds.features import Features
 
-_MARGIN = 3.0
 
-
-def stein_constant(features: Features, kernel_moment: float) -> tuple[float, float]:
-    """C, rounded up by the error of its expectation, and that error relative to it.
+def stein_constant(features: Features, kernel_moment: float) -> tuple[float, float, bool]:
+    """C, rounded up by the error of its expectation, that error relative to it, is it random.
 
     Args:
         features: of the layer below the outputs.
@@ -36,9 +35,9 @@ def stein_constant(features: Features, kernel_moment: float) -> tuple[float, flo
     """
     lam = features.lam
     found = features.expectation(lambda w: ((w**2 @ lam) * (w**2).sum(1))[:, None])
-    fourth, error = float(found.value[0]), _MARGIN * float(found.error[0])
+    fourth, error = float(found.value[0]), MARGIN * float(found.error[0])
     square = kernel_moment * (fourth + error) - float(lam @ (features.second**2).sum(1))
-    return math.sqrt(max(square, 0.0)), error / max(fourth, 1e-300)
+    return math.sqrt(max(square, 0.0)), error / max(fourth, 1e-300), found.random
 
 
 def on_line(rank: int) -> float:

@@ -8,6 +8,7 @@ import numpy as np
 
 from widthwise import _checks as checks
 from widthwise._vocabulary import ArrayLike
+from widthwise.measure.bounds.expectation import RANDOM_CONFIDENCE
 from widthwise.measure.bounds.initial import InitialBounds, one_row
 from widthwise.measure.bounds.metrics import require_metric
 from widthwise.measure.bounds.statistical import METRIC, Question, certificate
@@ -55,7 +56,8 @@ def trained_distance_bound(
         times: increasing gradient-flow times, for ``kind="statistical"``.
         members: how many networks are trained.
         key: JAX random key, which must not depend on earlier results.
-        confidence: of all statements of the result together.
+        confidence: of all statements of the result together (many inputs leave random points for
+            the expectations at initialization, which cost another .01 each).
         direction: one number per point (train first): the bound is then of direction · outputs.
         grid: with one hidden layer of a smooth activation, so many more times are recorded and the
             bound holds at all times of [0, max(times)]; in ``constants["all_times"]`` at all times,
@@ -105,8 +107,8 @@ def trained_distance_bound(
             f"kind='statistical' needs times and a random key, got times={times!r}, key={key!r}"
         )
     checks.key(key)
-    moments = checks.some_times(times)
-    if not np.isfinite(moments).all() or (np.diff(moments) <= 0).any():
+    asked = checks.some_times(times)
+    if not np.isfinite(asked).all() or (np.diff(asked) <= 0).any():
         raise ValueError(f"times must be finite and increasing, got {times!r}")
     number = checks.positive_integer(members, "members")
     if number < _FEWEST:
@@ -115,13 +117,11 @@ def trained_distance_bound(
         raise ValueError(f"confidence must be between 0 and 1, such as 0.99, got {confidence!r}")
     if isinstance(grid, bool) or not isinstance(grid, int) or grid < 0:
         raise ValueError(f"grid must be an integer of at least 0, got {grid!r}")
-    if grid and not moments.max() > 0:
+    if grid and not asked.max() > 0:
         raise ValueError(f"grid needs a time above 0, got times={times!r}")
     points = len(x) + (0 if test is None else len(test))
     v = None if direction is None else one_row(direction, points)
-    return certificate(
-        Question(net, n, x, y, test, moments, number, key, float(confidence), v, grid)
-    )
+    return certificate(Question(net, n, x, y, test, asked, number, key, float(confidence), v, grid))
 
 
 def _proven(net: MLP, x: np.ndarray, y: np.ndarray, n: int, metric: str) -> DistanceBound:
@@ -151,8 +151,11 @@ def _proven(net: MLP, x: np.ndarray, y: np.ndarray, n: int, metric: str) -> Dist
         Hypothesis(f"|φ|, |φ'|, |φ''| ≤ {phi.sup_norms} for {phi.name}"),
         Hypothesis(f"8 moments of the readout law {net.weight_law[1].name}"),
     )
+    sure = start.confidence - (1 - RANDOM_CONFIDENCE if found.random else 0.0)
+    if sure < 1:
+        hypotheses += (Hypothesis("expectations by random points, 3 standard errors (added)"),)
     if math.isclose(terms["P_bad"], 1.0):
         hypotheses += (
             Hypothesis("P_bad is at its cap 1: this width is too small to say anything"),
         )
-    return DistanceBound(value, metric, n, "Theorem T (uniform in time)", names, hypotheses)
+    return DistanceBound(value, metric, n, "Theorem T (uniform in time)", names, hypotheses, sure)

@@ -26,22 +26,23 @@ The constants are a-priori and huge; see :mod:`.statistical` for numbers at real
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 
 import numpy as np
 from jaxtyping import Float
+from numpy.polynomial import Polynomial
 
 from widthwise.limit.first_layer.projection import evaluate, project
 from widthwise.limit.kernels import limit_kernels
-from widthwise.measure.bounds.expectation import expectation
-from widthwise.measure.bounds.kernel_moment import law_expectation
+from widthwise.measure.bounds.expectation import MARGIN, expectation
+from widthwise.measure.bounds.law_moment import absolute_moment
 from widthwise.model.architecture import MLP
 from widthwise.model.laws import Gaussian, Law
 
 _EPSILONS = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5)
 _ETAS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.4)
 _EVENTS = np.geomspace(1.02, 8.0, 60)
-_MARGIN = 3.0
 
 
 def not_covered(net: MLP) -> str:
@@ -66,6 +67,8 @@ def not_covered(net: MLP) -> str:
         return (
             f"Theorem T needs 8 moments of the readout law; {law.name} has {law.highest_moment:g}"
         )
+    if not all(math.isfinite(absolute_moment(law, k)) for k in range(9)):
+        return f"Theorem T needs E|a|^8, and the tails of {law.name} are too heavy to sum it"
     if net.has_bias(1) and not isinstance(net.bias_law[1], Gaussian):
         return f"the output bias has the law {net.bias_law[1].name}: the limit is not Gaussian"
     return ""
@@ -93,7 +96,8 @@ class Training:
         smallest: λ, less what the kernels may be off by.
         fluctuation: v_Θ.
         relative: ν.
-        moments: tr K, E|h|⁴, E|h|² h·y.
+        moments: E|h|⁴, rounded up; E|h|² h·y, and what it may be off by.
+        random: whether expectations are by random points.
         K: covariance of the outputs.
         y: labels.
     """
@@ -107,35 +111,40 @@ class Training:
     smallest: float
     fluctuation: float
     relative: float
-    moments: tuple[float, float]
+    moments: tuple[float, float, float]
+    random: bool
     K: Float[np.ndarray, "points points"]
     y: Float[np.ndarray, " points"]
 
     def residual(self, n: int) -> tuple[float, float]:
-        """E|r₀|² and E|r₀|⁴, exact from the cumulants of the outputs."""
+        """E|r₀|² and E|r₀|⁴ from the cumulants of the outputs, rounded up."""
         K, y = self.K, self.y
         M = K - self.bias**2
         trace, labels = float(np.trace(K)), float(y @ y)
-        fourth, third = self.moments
+        fourth, third, off = self.moments
         excess = self.law.moment(4) * fourth - np.trace(M) ** 2 - 2 * (M * M).sum()
         r4 = trace**2 + 2 * (K * K).sum() + excess / n
         r4 += 2 * trace * labels + 4 * y @ K @ y + labels**2
-        r4 -= 4 * self.law.moment(3) * third / math.sqrt(n)
+        skew = self.law.moment(3)
+        r4 += 4 * (abs(skew) * off - skew * third) / math.sqrt(n)
         return trace + labels, float(r4)
 
     def spread(self, iota: float) -> tuple[float, float]:
         """E q_ι and Var q_ι."""
         m0, m1, m2 = self.bounds
         B, feature = self.operator, math.sqrt(self.points) * m0
+        size = Polynomial([0.0, 1.0])  # |a|
+        inner = feature + m2 * self.longest * B * size * (size + iota)
+        q = (m1 * B) ** 4 * (size + iota) ** 2 + (m1 * B * inner) ** 2
+        first = float(self.powers[: len(q.coef)] @ q.coef)
+        square = (q * q).coef
+        second = float(self.powers[: len(square)] @ square)
+        return first, max(second - first**2, 0.0)
 
-        def powers(a: np.ndarray) -> np.ndarray:
-            size = np.abs(a)
-            q = (m1 * B) ** 4 * (size + iota) ** 2
-            q = q + (m1 * B * (feature + m2 * self.longest * B * size * (size + iota))) ** 2
-            return np.stack([q, q * q], 1)
-
-        first, second = law_expectation(self.law, powers)
-        return float(first), float(max(second - first**2, 0.0))
+    @cached_property
+    def powers(self) -> Float[np.ndarray, "9"]:
+        """E|a|^k for k = 0 … 8."""
+        return np.array([absolute_moment(self.law, k) for k in range(9)])
 
     def coupling(self, n: int, metric: str) -> dict[str, float]:
         """The theorem at one width, with its terms by name; ε, η, q_* are chosen on a grid."""
@@ -209,7 +218,7 @@ def training_constants(
         return np.concatenate([np.stack(parts, 1), relative.reshape(len(z), -1)], 1)
 
     found = expectation(project(net, x), observable, net.activation.kinks)
-    value, off = found.value, _MARGIN * found.error
+    value, off = found.value, MARGIN * found.error
     neuron = theta - bias**2
     fluctuation = float(value[0] + off[0] - (neuron**2).sum() + 2 * error * np.abs(neuron).sum())
     matrix = value[3:].reshape(m, m)
@@ -220,6 +229,7 @@ def training_constants(
     lengths = np.sqrt(np.diag(gram))
     operator = float(np.sqrt(np.linalg.eigvalsh(gram)[-1]))
     sizes = (operator, float(lengths.max()), bias)
-    moments = float(value[1] + off[1]), float(value[2])
+    moments = float(value[1] + off[1]), float(value[2]), float(off[2])
     law = net.weight_law[1]
-    return Training(law, (M0, M1, M2), m, *sizes, smallest, fluctuation, nu, moments, K, y)
+    numbers = (smallest, fluctuation, nu, moments, found.random)
+    return Training(law, (M0, M1, M2), m, *sizes, *numbers, K, y)
