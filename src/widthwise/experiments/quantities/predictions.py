@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from widthwise.experiments.quantities.moments import merged, root, sums
+from widthwise.experiments.quantities.moments import diverged, merged, root, sums
 from widthwise.experiments.quantities.quantity import (
     DATA,
     NETWORK,
@@ -48,7 +48,9 @@ class _Predictions:
             )
             off = np.cumsum(found.orders, axis=0) - runs.outputs[i]
             squares.append((off**2).mean(axis=(2, 3)))
-        return sums("squares", np.array(squares)[..., None], 0.0, 1, members.first)
+        lost = runs.diverged
+        found = sums("squares", np.array(squares)[..., None], 0.0, 1, members.first, lost)
+        return found | {"diverged": np.asarray(lost.sum())}
 
     def merge(self, setting: Setting, blocks: Sequence[Arrays]) -> Result:
         """Errors with standard errors."""
@@ -58,6 +60,7 @@ class _Predictions:
         return Result(
             {
                 "members": ((), found.count),
+                "diverged": diverged(blocks),
                 "prediction_error": (axes, value),
                 "prediction_error_error": (axes, error),
             },
