@@ -25,8 +25,8 @@ from widthwise.initial.edgeworth import Edgeworth, edgeworth
 _GRID = np.linspace(-5.0, 5.0, 201)
 _NOTHING = 1e-13
 _ERROR = (
-    "the error is the size of the first contribution that the sum leaves out; it is not a number "
-    "where no order beyond the one used is known"
+    "the error is the size of the first contribution that the sum leaves out, or of the last one "
+    "if all are summed; it is not a number where none is known"
 )
 
 
@@ -100,10 +100,17 @@ class _EdgeworthLaw:
 def _left_out(
     function: Callable[..., np.ndarray], z: np.ndarray, width: int, last: int, order: int
 ) -> np.ndarray:
-    """The size at z of the first contribution after order ``last``; nan if none is known."""
+    """The size at z of the first contribution after order ``last``, or else of the last one summed.
+
+    Not a number where no order contributes.
+    """
     kept = np.asarray(function(z, width, last))
     for more in range(last + 1, order + 1):
         change = np.abs(np.asarray(function(z, width, more)) - kept)
+        if change.max() > _NOTHING * np.abs(kept).max():
+            return change
+    for below in range(last - 1, -1, -1):
+        change = np.abs(np.asarray(function(z, width, below)) - kept)
         if change.max() > _NOTHING * np.abs(kept).max():
             return change
     return np.full(z.shape, np.nan)

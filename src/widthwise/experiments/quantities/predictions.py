@@ -28,6 +28,8 @@ from widthwise.experiments.quantities.trained import (
 )
 from widthwise.training.prediction import predict
 
+_ORDERS = 3
+
 
 @dataclass(frozen=True)
 class _Predictions:
@@ -41,15 +43,19 @@ class _Predictions:
         clock: dict[str, Any] = {"times": setting.times}
         if training.method == "descent":
             clock = {"steps": setting.times, "step": training.step}
-        squares = []
-        for i in range(runs.members):
+        lost = runs.diverged
+        squares = np.full((runs.members, _ORDERS, len(setting.times)), np.nan)
+        for i in np.flatnonzero(~lost):
             found = predict(
-                setting.net, runs.parameters(i), *setting.data, width=setting.width, **clock
+                setting.net,
+                runs.parameters(int(i)),
+                *setting.data,
+                width=setting.width,
+                **clock,
             )
             off = np.cumsum(found.orders, axis=0) - runs.outputs[i]
-            squares.append((off**2).mean(axis=(2, 3)))
-        lost = runs.diverged
-        found = sums("squares", np.array(squares)[..., None], 0.0, 1, members.first, lost)
+            squares[i] = (off**2).mean(axis=(2, 3))
+        found = sums("squares", squares[..., None], 0.0, 1, members.first, lost)
         return found | {"diverged": np.asarray(lost.sum())}
 
     def merge(self, setting: Setting, blocks: Sequence[Arrays]) -> Result:
