@@ -91,7 +91,7 @@ def test_only_what_the_theory_says_is_a_refusal():
 
     light = ww.MLP(weight_law=ww.laws.StudentT(5), activation="erf")
     theory = [
-        lambda: ww.output_cumulants(light, [[1.0, 0.0]], 4),
+        lambda: ww.output_cumulants(light, [[1.0, 0.0]], 4).cumulant((0,) * 6),
         lambda: ww.linear_flow(ww.MLP(), [[1.0]], [1.0]).mean(steps=3, step=1e6),
         refuse,
     ]
