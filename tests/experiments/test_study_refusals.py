@@ -179,7 +179,7 @@ def test_counts_leave_out_what_is_lost():
     with_nan = np.where(lost[:, None, None, None], np.nan, u)
     found = counted(with_nan, 5, lost)
     assert found.sum() == (~lost).sum()
-    each = sum(counted(u[[i]], 5 + i) for i in np.flatnonzero(~lost))
+    each = sum(counted(u[[i]], 5 + int(i)) for i in np.flatnonzero(~lost))
     np.testing.assert_array_equal(found, each)
 
 
