@@ -275,7 +275,7 @@ def _first(first: int) -> int:
     return int(first)
 
 
-def _known(diverged: Diverged) -> None:
+def _known(diverged: str) -> None:
     if diverged not in ("raise", "nan"):
         raise ValueError(f"diverged must be 'raise' or 'nan', got {diverged!r}")
 
