@@ -131,7 +131,7 @@ def test_a_merge_that_is_broken_is_no_note(tmp_path, monkeypatch):
 # Networks that diverge. ---------------------------------------------------------------------------
 
 
-def test_diverged_networks_are_not_numbers():
+def test_diverged_networks_are_not_numbers(unchecked):
     """Linear networks of three neurons: the tangent kernels of some allow the step, of some not."""
     net, key = ww.MLP(activation="identity"), jax.random.key(3)
     data = ([[1.0, 0.0], [0.0, 1.0]], [1.0, -1.0], None, [0, 300], 40, key)
