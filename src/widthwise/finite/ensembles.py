@@ -38,7 +38,10 @@ from widthwise.model.architecture import MLP
 Method: TypeAlias = Literal["flow", "descent"]
 Solver: TypeAlias = Literal["runge_kutta", "adaptive"]
 Precision: TypeAlias = Literal["float64", "float32"]
+Diverged: TypeAlias = Literal["raise", "nan"]
 Progress: TypeAlias = Callable[[int, int], None]
+
+_LARGEST = 1e50  # of outputs: their sixth powers are still numbers
 
 
 def simulate(
@@ -61,6 +64,7 @@ def simulate(
     precision: Precision = "float64",
     first: int = 0,
     memory: float = 5e8,
+    diverged: Diverged = "raise",
     progress: Progress | None = None,
 ) -> Runs:
     """Train an ensemble of networks of width n from independent initializations.
@@ -90,6 +94,9 @@ def simulate(
             on a first packet of members and reported as ``rounding_error``.
         first: number of the first member, to extend an ensemble or to share it among workers.
         memory: bytes the members under way at once may take; at least one packet is.
+        diverged: what becomes of networks whose training diverges (outputs that are no numbers, or
+            beyond 1e50): ``"raise"``, or ``"nan"``: everything recorded of them along training is
+            not a number, and :attr:`Runs.diverged` tells which they are.
         progress: called as progress(members done, members) after every packet.
 
     Returns:
@@ -97,7 +104,7 @@ def simulate(
 
     Raises:
         ValueError: for bad shapes or ranges, a gradient descent without a step, a training that
-            diverges, or a flow too stiff for the tolerance.
+            diverges (unless ``diverged="nan"``), or a flow too stiff for the tolerance.
 
     Example:
         >>> import jax; jax.config.update("jax_enable_x64", True)
@@ -122,6 +129,7 @@ def simulate(
     allowed = checks.positive(standard if tolerance is None else tolerance, "tolerance")
     if precision not in ("float64", "float32"):
         raise ValueError(f"precision must be 'float64' or 'float32', got {precision!r}")
+    _known(diverged)
     names = quantities(record)
     if method == "descent":
         if solver != "runge_kutta":
@@ -153,7 +161,7 @@ def simulate(
     rounding = 0.0
     if precision == "float32":
         training, rounding = in_float32(training, pilot)
-    found = _collect(training, begin, count, size, budget, progress)
+    found = _collect(training, begin, count, size, budget, diverged, progress)
     return Runs(
         net=net,
         width=n,
@@ -172,7 +180,9 @@ def simulate(
     )
 
 
-def more_members(runs: Runs, members: int, first: int, *, memory: float = 5e8) -> Runs:
+def more_members(
+    runs: Runs, members: int, first: int, *, memory: float = 5e8, diverged: Diverged = "raise"
+) -> Runs:
     """Other members of an ensemble, trained as those in ``runs`` without looking for a step again.
 
     Args:
@@ -180,12 +190,14 @@ def more_members(runs: Runs, members: int, first: int, *, memory: float = 5e8) -
         members: how many networks.
         first: number of the first one under the key of ``runs``.
         memory: bytes the members under way at once may take.
+        diverged: as in :func:`simulate`.
 
     Returns:
         :class:`Runs`, the same bits as ``simulate`` with this ``first`` and ``members``.
 
     Raises:
-        ValueError: for runs that :func:`simulate` did not make, or numbers out of range.
+        ValueError: for runs that :func:`simulate` did not make, numbers out of range, or a training
+            that diverges (unless ``diverged="nan"``).
 
     Example:
         >>> import jax; jax.config.update("jax_enable_x64", True)
@@ -203,8 +215,9 @@ def more_members(runs: Runs, members: int, first: int, *, memory: float = 5e8) -
         )
     count, begin = checks.positive_integer(members, "members"), _first(first)
     budget = checks.positive(memory, "memory")
+    _known(diverged)
     size = packet_size(training.net, training.width, training.task)
-    found = _collect(training, begin, count, size, budget, None)
+    found = _collect(training, begin, count, size, budget, diverged, None)
     outputs, initial = found.pop("outputs"), found.pop("initial")
     return replace(runs, outputs=outputs, initial=initial, recorded=found, first=begin)
 
@@ -260,6 +273,11 @@ def _first(first: int) -> int:
     if isinstance(first, bool) or not isinstance(first, Integral) or first < 0:
         raise ValueError(f"first is the number of a member, at least 0, got {first!r}")
     return int(first)
+
+
+def _known(diverged: str) -> None:
+    if diverged not in ("raise", "nan"):
+        raise ValueError(f"diverged must be 'raise' or 'nan', got {diverged!r}")
 
 
 def _task(net: MLP, x_train: ArrayLike, y_train: ArrayLike, x_test: ArrayLike | None) -> Task:
@@ -325,23 +343,32 @@ def _outside_theory(momentum: float, batch: int | None) -> str | None:
 
 
 def _collect(
-    training: Training, first: int, count: int, size: int, memory: float, progress
+    training: Training,
+    first: int,
+    count: int,
+    size: int,
+    memory: float,
+    diverged: Diverged,
+    progress: Progress | None,
 ) -> dict[str, np.ndarray]:
     """What is recorded of members first … first + count − 1, gathered from their packets."""
     found: dict[str, np.ndarray] = {}
     for number, packet in in_packets(training, first, first + count, size, memory):
-        if not np.isfinite(packet["outputs"]).all():
+        inside = slice(max(number, first) - number, min(number + size, first + count) - number)
+        kept = np.abs(packet["outputs"][inside]).max((1, 2, 3)) < _LARGEST
+        if diverged == "raise" and not kept.all():
             raise ValueError(
                 f"training diverged at width {training.width}: step "
                 f"{float(training.plan.step):g} is too large for this network and these data; use "
-                "a smaller step"
+                "a smaller step, or diverged='nan' to leave such networks out"
             )
-        inside = slice(max(number, first) - number, min(number + size, first + count) - number)
         place = slice(number + inside.start - first, number + inside.stop - first)
         for name, values in packet.items():
             if name not in found:
                 found[name] = np.empty((count, *values.shape[1:]))
             found[name][place] = values[inside]
+            if name != "initial":
+                found[name][place][~kept] = np.nan
         if progress is not None:
             progress(place.stop, count)
     return found

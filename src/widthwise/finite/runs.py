@@ -13,7 +13,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from widthwise._vocabulary import Trajectories
 from widthwise.finite.gradient import Task
@@ -99,6 +99,11 @@ class Runs:
             for i in range(self.members)
         )
         return np.stack([np.asarray(kernel) for kernel in kernels])
+
+    @property
+    def diverged(self) -> Bool[np.ndarray, " members"]:
+        """Which members diverged: all that is recorded of them along training is not a number."""
+        return np.isnan(np.asarray(self.outputs)).any((1, 2, 3))
 
     @property
     def residuals(self) -> Float[np.ndarray, "members times train outputs"]:

@@ -8,5 +8,6 @@ disks and workers stand above.
 from widthwise.experiments.quantities.compute import QUANTITIES as QUANTITIES
 from widthwise.experiments.quantities.compute import compute as compute
 from widthwise.experiments.quantities.compute import refusal as refusal
+from widthwise.experiments.quantities.coverage import NotCovered as NotCovered
 from widthwise.experiments.quantities.quantity import Quantity as Quantity
 from widthwise.experiments.quantities.quantity import Result as Result

@@ -1,7 +1,8 @@
 """Certificates and convergence: how often a proof is found, and how often training converges.
 
 Of every network it is counted whether :func:`widthwise.certify` proves that its training reaches
-zero loss, and whether its loss at the last recorded time, over that of outputs 0, is below a bound.
+zero loss, and whether its loss at the last recorded time, over that of outputs 0, is below a bound;
+that of a network that diverges is infinite.
 A network that is not certified may well converge; one that is certified does.
 """
 
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from widthwise.certify import certify
+from widthwise.experiments.quantities.moments import diverged
 from widthwise.experiments.quantities.quantity import (
     DATA,
     NETWORK,
@@ -41,10 +43,12 @@ class _Certificates:
         """One line per network: certified, converged, rate, movement, last relative loss."""
         runs = trained(setting, members)
         compute, training = setting.point.compute, setting.point.training
-        step = training.step if compute.dynamics == training.method == "descent" else None
+        dynamics = compute.dynamics or training.method
+        step = training.step if dynamics == training.method == "descent" else None
         x, y, _ = setting.data
         zero = 0.5 * float((y**2).sum())
-        loss = np.asarray(runs.losses)[:, -1] / zero
+        lost = runs.diverged
+        loss = np.where(lost, np.inf, np.asarray(runs.losses)[:, -1] / zero)
         lines = []
         for i in range(runs.members):
             found = certify(
@@ -53,7 +57,7 @@ class _Certificates:
                 x,
                 y,
                 method=compute.certificate,
-                dynamics=compute.dynamics,
+                dynamics=dynamics,
                 step=step,
             )
             lines.append([found.holds, *(_number(v) for v in (found.rate, found.movement))])
@@ -64,13 +68,14 @@ class _Certificates:
             "rate": table[:, 1],
             "movement": table[:, 2],
             "loss": loss,
+            "diverged": np.asarray(lost.sum()),
         }
 
     def merge(self, setting: Setting, blocks: Sequence[Arrays]) -> Result:
         """Probabilities with standard errors (Agresti and Coull's), and medians."""
-        whole = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+        whole = {name: np.concatenate([block[name] for block in blocks]) for name in _OF_A_NETWORK}
         count = len(whole["loss"])
-        made: dict[str, Any] = {"members": ((), count)}
+        made: dict[str, Any] = {"members": ((), count), "diverged": diverged(blocks)}
         for name in ("certified", "converged"):
             hits = int(whole[name].sum())
             p = (hits + 2) / (count + 4)
@@ -81,10 +86,12 @@ class _Certificates:
             (),
             int((whole["certified"] & ~whole["converged"]).sum()),
         )
-        made["median_loss"] = ((), float(np.median(whole["loss"])))
-        for name in ("rate", "movement"):
-            proven = whole[name][whole["certified"]]
-            made[f"median_{name}"] = ((), float(np.median(proven)) if len(proven) else np.nan)
+        chosen = {"loss": whole["loss"]} | {
+            name: whole[name][whole["certified"]] for name in ("rate", "movement")
+        }
+        for name, values in chosen.items():
+            value, error = median(values)
+            made[f"median_{name}"], made[f"median_{name}_error"] = ((), value), ((), error)
         return Result(made)
 
     def work(self, setting: Setting, members: int) -> float:
@@ -94,6 +101,26 @@ class _Certificates:
     def memory(self, setting: Setting, members: int) -> float:
         """That of training."""
         return memory_of_training(setting, members)
+
+
+def median(values: np.ndarray) -> tuple[float, float]:
+    """The median, and half the distance of the values at the ranks N/2 ± √N/2 as its error.
+
+    The number of values below the true median is binomial, with standard deviation √N/2. The error
+    is not a number for fewer than four values; the median of none is not a number either.
+    """
+    ordered, count = np.sort(values), len(values)
+    if count == 0:
+        return np.nan, np.nan
+    value = ordered[(count - 1) // 2] / 2 + ordered[count // 2] / 2
+    if count < 4:
+        return float(value), np.nan
+    low = int(np.floor((count - np.sqrt(count)) / 2))
+    below, above = ordered[low], ordered[count - 1 - low]
+    return float(value), float((above - below) / 2) if np.isfinite(above) else np.nan
+
+
+_OF_A_NETWORK = ("certified", "converged", "rate", "movement", "loss")
 
 
 def _number(value: float | None) -> float:

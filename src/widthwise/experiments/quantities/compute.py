@@ -17,6 +17,7 @@ from widthwise.experiments.quantities import (
     predictions,
     training_law,
 )
+from widthwise.experiments.quantities.coverage import is_refusal
 from widthwise.experiments.quantities.payload import parse
 from widthwise.experiments.quantities.quantity import Arrays, Members, Quantity
 from widthwise.experiments.quantities.setting import setting
@@ -46,8 +47,8 @@ REFUSAL = "refusal"
 def compute(payload: str) -> Arrays:
     """The arrays of one job; they depend on the payload alone, bit for bit.
 
-    Where the theory does not cover a grid point, or its training diverges, the one array
-    ``"refusal"`` holds the reason as UTF-8 text.
+    Where the theory does not cover a grid point, the one array ``"refusal"`` holds the reason as
+    UTF-8 text. Networks whose training diverges are counted (``"diverged"``) and left out.
 
     Args:
         payload: of a :class:`~widthwise.experiments.jobs.Job`.
@@ -56,7 +57,8 @@ def compute(payload: str) -> Arrays:
         name → array.
 
     Raises:
-        ValueError: for a text that is no payload, or a data file that changed.
+        ValueError: for a text that is no payload, a data file that changed, or a computation that
+            went wrong.
     """
     jax.config.update("jax_enable_x64", True)
     asked = parse(payload)
@@ -67,6 +69,8 @@ def compute(payload: str) -> Arrays:
     try:
         return quantity.compute(place, members)
     except ValueError as error:
+        if not is_refusal(error):
+            raise
         return {REFUSAL: np.frombuffer(str(error).encode(), dtype=np.uint8)}
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from widthwise.experiments.quantities.moments import merged, root, sums
+from widthwise.experiments.quantities.moments import diverged, merged, root, sums
 from widthwise.experiments.quantities.quantity import (
     DATA,
     FOLLOWED,
@@ -40,15 +40,16 @@ class _Ensemble:
     def compute(self, setting: Setting, members: Members) -> Arrays:
         """Power sums; the outputs themselves if they are to be kept."""
         runs = trained(setting, members)
-        outputs = np.asarray(runs.outputs)
+        outputs, lost = np.asarray(runs.outputs), runs.diverged
         mean = setting.flow.mean(**setting.clock)
         order, rows = setting.point.compute.cumulants, list(setting.followed)
         deviation = outputs - setting.flow.outputs(runs.initial, **setting.clock)
         both = np.stack([deviation, deviation**2], axis=-1)
         followed = np.moveaxis(outputs[:, :, rows], 2, -1)
-        found = sums("outputs", outputs[..., None], mean[..., None], order, members.first)
-        found |= sums("joint", followed, np.moveaxis(mean[:, rows], 1, -1), 2, members.first)
-        found |= sums("deviation", both, 0.0, 1, members.first)
+        found = sums("outputs", outputs[..., None], mean[..., None], order, members.first, lost)
+        found |= sums("joint", followed, np.moveaxis(mean[:, rows], 1, -1), 2, members.first, lost)
+        found |= sums("deviation", both, 0.0, 1, members.first, lost)
+        found["diverged"] = np.asarray(lost.sum())
         found["integration_error"] = np.asarray(runs.integration_error)
         if setting.point.compute.keep_members:
             found["members"] = outputs
@@ -66,6 +67,7 @@ class _Ensemble:
         names = [f"test {i}" for i in setting.point.compute.points]
         made = {
             "members": ((), outputs.count),
+            "diverged": diverged(blocks),
             "cumulant_measured": (("cumulant", *axes), np.stack([e.value for e in each])),
             "cumulant_measured_error": (("cumulant", *axes), np.stack([e.error for e in each])),
             "covariance": (pairs, covariance.value),

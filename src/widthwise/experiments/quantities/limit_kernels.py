@@ -46,6 +46,7 @@ class _LimitKernels:
                 "eigenvalue": (("mode",), block["eigenvalues"]),
             },
             {"point": points, "point2": points, "mode": np.arange(len(block["eigenvalues"]))},
+            {"eigenvalue": "off by at most the largest kernel_error times the train points"},
         )
 
     def work(self, setting: Setting, members: int) -> float:

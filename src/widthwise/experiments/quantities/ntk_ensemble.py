@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from widthwise.experiments.quantities.moments import merged, root, sums
+from widthwise.experiments.quantities.moments import diverged, merged, root, sums
 from widthwise.experiments.quantities.quantity import (
     DATA,
     NETWORK,
@@ -43,13 +43,15 @@ class _NTKEnsemble:
         norms = np.stack([runs.recorded[kind] for kind in _KINDS], axis=1) / size
         largest = norms.max(axis=-1, keepdims=True)
         norms = np.concatenate([norms, largest], axis=-1)
-        return sums("norms", np.stack([norms, norms**2], axis=-1), 0.0, 1, members.first)
+        both, lost = np.stack([norms, norms**2], axis=-1), runs.diverged
+        found = sums("norms", both, 0.0, 1, members.first, lost)
+        return found | {"diverged": np.asarray(lost.sum())}
 
     def merge(self, setting: Setting, blocks: Sequence[Arrays]) -> Result:
         """Root mean squares with standard errors, and the largest over times."""
         found = merged("norms", blocks)
         mean = found.mean
-        made: dict[str, Any] = {"members": ((), found.count)}
+        made: dict[str, Any] = {"members": ((), found.count), "diverged": diverged(blocks)}
         for i, name in enumerate(("deviation", "drift")):
             value, error = root(mean.value[i, :, 1], mean.error[i, :, 1])
             made[name] = (("time",), value[:-1])
@@ -57,6 +59,7 @@ class _NTKEnsemble:
             made[f"largest_{name}"] = ((), value[-1])
             made[f"largest_{name}_error"] = ((), error[-1])
             made[f"mean_{name}"] = (("time",), mean.value[i, :-1, 0])
+            made[f"mean_{name}_error"] = (("time",), mean.error[i, :-1, 0])
         return Result(made, {"time": setting.times})
 
     def work(self, setting: Setting, members: int) -> float:

@@ -15,7 +15,7 @@ from typing import Any
 
 from widthwise.experiments.spec import GridPoint
 
-FORMAT = 1  # of the numbers behind a hash; a change makes all points new
+FORMAT = 2  # of the numbers behind a hash; a change makes all points new
 
 
 @dataclass(frozen=True)

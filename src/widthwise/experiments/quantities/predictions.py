@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from widthwise.experiments.quantities.moments import merged, root, sums
+from widthwise.experiments.quantities.moments import diverged, merged, root, sums
 from widthwise.experiments.quantities.quantity import (
     DATA,
     NETWORK,
@@ -28,6 +28,8 @@ from widthwise.experiments.quantities.trained import (
 )
 from widthwise.training.prediction import predict
 
+_ORDERS = 3
+
 
 @dataclass(frozen=True)
 class _Predictions:
@@ -41,14 +43,20 @@ class _Predictions:
         clock: dict[str, Any] = {"times": setting.times}
         if training.method == "descent":
             clock = {"steps": setting.times, "step": training.step}
-        squares = []
-        for i in range(runs.members):
+        lost = runs.diverged
+        squares = np.full((runs.members, _ORDERS, len(setting.times)), np.nan)
+        for i in np.flatnonzero(~lost):
             found = predict(
-                setting.net, runs.parameters(i), *setting.data, width=setting.width, **clock
+                setting.net,
+                runs.parameters(int(i)),
+                *setting.data,
+                width=setting.width,
+                **clock,
             )
             off = np.cumsum(found.orders, axis=0) - runs.outputs[i]
-            squares.append((off**2).mean(axis=(2, 3)))
-        return sums("squares", np.array(squares)[..., None], 0.0, 1, members.first)
+            squares[i] = (off**2).mean(axis=(2, 3))
+        found = sums("squares", squares[..., None], 0.0, 1, members.first, lost)
+        return found | {"diverged": np.asarray(lost.sum())}
 
     def merge(self, setting: Setting, blocks: Sequence[Arrays]) -> Result:
         """Errors with standard errors."""
@@ -58,6 +66,7 @@ class _Predictions:
         return Result(
             {
                 "members": ((), found.count),
+                "diverged": diverged(blocks),
                 "prediction_error": (axes, value),
                 "prediction_error_error": (axes, error),
             },

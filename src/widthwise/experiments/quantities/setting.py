@@ -1,5 +1,6 @@
 """A grid point made ready for numbers: its data loaded, its network built, its key."""
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -24,11 +25,13 @@ class Setting:
         point: its fields.
         hash: its name.
         dataset: train and test points.
+        drawn: names what the networks depend on: data, network, training, seed.
     """
 
     point: GridPoint
     hash: str
     dataset: Dataset
+    drawn: str
 
     @cached_property
     def net(self) -> MLP:
@@ -75,8 +78,12 @@ class Setting:
 
     @property
     def key(self) -> jax.Array:
-        """Draws the networks: from the seed and the hash of the point; members by their number."""
-        number = int(self.hash, 16)
+        """Draws the networks, members by their number.
+
+        The key depends on data, network, training and seed alone, so a network is the same whatever
+        the block, and whatever else is asked about it.
+        """
+        number = int(self.drawn, 16)
         key = jax.random.fold_in(jax.random.key(self.point.seed), number >> 32)
         return jax.random.fold_in(key, number & 0xFFFFFFFF)
 
@@ -99,7 +106,9 @@ def _setting(payload: str) -> Setting:
 
     request = parse(payload)
     point = request.point
-    return Setting(point, request.hash, _loaded(point.data))  # pyright: ignore[reportArgumentType]
+    decisive = {k: request.fields.get(k) for k in ("data", "network", "training", "seed")}
+    drawn = hashlib.sha256(canonical(decisive).encode()).hexdigest()[:16]
+    return Setting(point, request.hash, _loaded(point.data), drawn)  # pyright: ignore[reportArgumentType]
 
 
 @lru_cache(maxsize=16)

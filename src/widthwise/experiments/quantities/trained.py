@@ -19,13 +19,16 @@ _lock = Lock()
 
 
 def trained(setting: Setting, members: Members, record: Iterable[str] = ()) -> Runs:
-    """The networks of a block, trained; the same bits as any other way to ask for them."""
+    """The networks of a block, trained; the same bits as any other way to ask for them.
+
+    Networks that diverge are not numbers (:attr:`Runs.diverged`).
+    """
     names = tuple(record)
-    place = (setting.hash, names)
+    place = (setting.drawn, names)
     with _lock:
         known = _known.get(place)
     if known is not None:
-        return more_members(known, members.count, members.first)
+        return more_members(known, members.count, members.first, diverged="nan")
     training = setting.point.training
     options: dict[str, Any] = {"tolerance": training.tolerance} if training.method == "flow" else {}
     runs = simulate(
@@ -39,6 +42,7 @@ def trained(setting: Setting, members: Members, record: Iterable[str] = ()) -> R
         step=training.step,
         record=("outputs", *names),
         first=members.first,
+        diverged="nan",
         **options,
     )
     with _lock:

@@ -20,6 +20,11 @@ from widthwise.experiments.quantities.quantity import (
 from widthwise.experiments.quantities.setting import Setting
 from widthwise.training.law import TrainingLaw, training_law
 
+_ERROR = (
+    "the error is that of the coefficients; what the series leaves out beyond 1/n is not known "
+    "(TrainingLaw.reliability estimates it)"
+)
+
 
 @dataclass(frozen=True)
 class _TrainedLaw:
@@ -30,6 +35,9 @@ class _TrainedLaw:
     def compute(self, setting: Setting, members: Members) -> Arrays:
         """Means and variances of all outputs at all times."""
         law = law_of(setting)
+        errors = np.asarray(law.errors.mean), np.asarray(law.errors.covariance)
+        spread = np.stack([variances(c, law) for c in errors[1]])
+        powers = float(setting.width) ** (-0.5 * np.arange(len(spread)))
         return {
             "mean": np.asarray(law.mean(setting.width)),
             "variance": variances(law.covariance(setting.width), law),
@@ -37,6 +45,10 @@ class _TrainedLaw:
             "variance_coefficient": np.stack(
                 [variances(c, law) for c in law.covariance_coefficients]
             ),
+            "mean_error": np.tensordot(powers, errors[0], 1),
+            "variance_error": np.tensordot(powers, spread, 1),
+            "mean_coefficient_error": errors[0],
+            "variance_coefficient_error": spread,
         }
 
     def merge(self, setting: Setting, blocks: Sequence[Arrays]) -> Result:
@@ -51,6 +63,7 @@ class _TrainedLaw:
                 "output": np.arange(setting.net.outputs),
                 "power": np.arange(len(block["mean_coefficient"])) / 2,
             },
+            dict.fromkeys(("mean", "variance"), _ERROR),
         )
 
     def work(self, setting: Setting, members: int) -> float:

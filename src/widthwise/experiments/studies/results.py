@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from widthwise.experiments.quantities import refusal
+from widthwise.experiments.quantities import NotCovered, refusal
 from widthwise.experiments.quantities.quantity import Arrays, Result
 from widthwise.experiments.quantities.setting import setting
 from widthwise.experiments.spec import Axis
 from widthwise.experiments.spec.study.axes import dimension, label
 from widthwise.experiments.store import Store
+from widthwise.experiments.studies.aligned import aligned
 from widthwise.experiments.studies.asked import Asked, job
 
 if TYPE_CHECKING:
@@ -85,11 +86,11 @@ def _data_set(asked: Asked, store: Store, done: set[str]) -> "xr.Dataset":
             if not there:
                 continue
             blocks = _Blocks(store, there)
-            reason = next(filter(None, map(refusal, blocks[:1])), None)
+            reason = next(filter(None, map(refusal, blocks)), None)
             try:
                 if reason is None:
                     merged[request.hash] = _labelled(asked.quantity.merge(setting(request), blocks))
-            except ValueError as error:  # too few networks so far for standard errors
+            except NotCovered as error:  # too few networks so far for standard errors
                 reason = str(error)
             if reason is not None:
                 notes.setdefault(reason, []).append(_named(asked.axes, place))
@@ -108,7 +109,10 @@ def _data_set(asked: Asked, store: Store, done: set[str]) -> "xr.Dataset":
 def _labelled(result: Result) -> "xr.Dataset":
     import xarray as xr
 
-    variables = {name: (axes, np.asarray(v)) for name, (axes, v) in result.variables.items()}
+    variables = {
+        name: (axes, np.asarray(v), {"note": result.notes[name]} if name in result.notes else {})
+        for name, (axes, v) in result.variables.items()
+    }
     return xr.Dataset(variables, coords={k: (k, v) for k, v in result.coordinates.items()})
 
 
@@ -116,6 +120,7 @@ def _stacked(found: "dict[tuple[int, ...], xr.Dataset]", axes: tuple[Axis, ...])
     """One data set, the axes of the study before those of the quantity."""
     import xarray as xr
 
+    found = dict(zip(found, aligned(list(found.values())), strict=True))
     blank = _blank(next(iter(found.values())))
     places = itertools.product(*(range(len(axis)) for axis in axes))
     level = {place: found.get(place, blank) for place in places}
@@ -129,7 +134,7 @@ def _stacked(found: "dict[tuple[int, ...], xr.Dataset]", axes: tuple[Axis, ...])
                 data_vars="all",
                 coords="minimal",
                 compat="override",
-                join="outer",
+                join="exact",
             )
         level = above
     return level[()].assign_coords(_coordinates(axes))
@@ -139,7 +144,7 @@ def _blank(like: "xr.Dataset") -> "xr.Dataset":
     import xarray as xr
 
     return xr.Dataset(
-        {n: (v.dims, np.full(v.shape, np.nan)) for n, v in like.data_vars.items()},
+        {n: (v.dims, np.full(v.shape, np.nan), v.attrs) for n, v in like.data_vars.items()},
         coords=like.coords,
     )
 

@@ -11,12 +11,13 @@ from widthwise.experiments.studies.asked import Asked
 
 @dataclass(frozen=True)
 class Part:
-    """One quantity: jobs, those of them that are done, and the seconds these took."""
+    """One quantity: jobs, those that are done, the seconds these took, networks that diverged."""
 
     quantity: str
     jobs: int
     done: int
     seconds: float
+    diverged: int = 0
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Status:
         spec_hash: of its spec.
         parts: quantity by quantity.
         damaged: blocks that are not what was written; a run computes them anew.
-        refused: (quantity, reason, grid points): what the theory does not cover, or what diverged.
+        refused: (quantity, reason, grid points): what the theory does not cover.
     """
 
     title: str
@@ -57,6 +58,9 @@ class Status:
         for part in self.parts:
             took = f", {spoken(part.seconds)}" if part.done else ""
             lines.append(f"  {part.quantity:<20} {part.done} of {part.jobs} jobs done{took}")
+        for part in self.parts:
+            if part.diverged:
+                lines.append(f"  {part.quantity}: {part.diverged} networks diverged, left out")
         if self.damaged:
             lines.append(f"  {self.damaged} damaged blocks, which a run computes anew")
         for quantity, reason, points in self.refused:
@@ -67,20 +71,23 @@ class Status:
 
 def status(title: str, spec_hash: str, asked: Sequence[Asked], store: Store) -> Status:
     """The state of the store of a study."""
-    done, parts, refused = store.done(), [], {}
+    done, parts = store.done(), []
+    refused: dict[tuple[str, str], set[str]] = {}
     for each in asked:
         names = [job.name for job in each.jobs()]
         there = [name for name in names if name in done]
         seconds = sum(store.seconds(name) for name in there)
-        parts.append(Part(each.quantity.name, len(names), len(there), seconds))
+        lost = 0
         for name in there:
-            if name.endswith("/000000") and (reason := refusal(store.read(name))) is not None:
-                key = (each.quantity.name, reason)
-                refused[key] = refused.get(key, 0) + 1
+            arrays = store.read(name)
+            lost += int(arrays.get("diverged", 0))
+            if (reason := refusal(arrays)) is not None:
+                refused.setdefault((each.quantity.name, reason), set()).add(name.partition("/")[0])
+        parts.append(Part(each.quantity.name, len(names), len(there), seconds, lost))
     return Status(
         title,
         spec_hash,
         tuple(parts),
         len(store.damaged()),
-        tuple((quantity, reason, count) for (quantity, reason), count in refused.items()),
+        tuple((quantity, reason, len(points)) for (quantity, reason), points in refused.items()),
     )

@@ -25,7 +25,8 @@ class Drawn:
         variable: its name in the data set; ``<variable>_error`` is its standard error, if there.
         title: what it is, in words.
         along: the axis of the figure, best one first.
-        at: inner axis → place: all others at 0 ("last": at their end).
+        at: inner axis → place: all others at 0 ("last": at their end, that of "point" being the
+            last test point).
         logarithmic: whether its size is what matters.
         theory: (quantity, variable) that predicts it, or ``None``.
     """
@@ -50,7 +51,7 @@ DRAWN: dict[str, tuple[Drawn, ...]] = {
     ),
     "ntk_statistics": (Drawn("variance", "variance of Θ(x, x), by the series", ("width",)),),
     "training_law": (
-        Drawn("mean", "mean of an output", ("time",), {"point": -1}, logarithmic=False),
+        Drawn("mean", "mean of an output", ("time",), {"point": "last"}, logarithmic=False),
     ),
     "predicted_distances": (
         Drawn("wasserstein1", "predicted Wasserstein-1 distance from the Gaussian process",
@@ -66,7 +67,7 @@ DRAWN: dict[str, tuple[Drawn, ...]] = {
     ),
     "ensemble": (
         Drawn("deviation", "RMS deviation of an output from the linear flow", ("width", "time"),
-              {"time": "last", "point": -1}),
+              {"time": "last", "point": "last"}),
     ),
     "predictions": (
         Drawn("prediction_error", "RMS error of the prediction of single networks, order 2",
@@ -155,12 +156,22 @@ def _reduced(values: "xr.DataArray", drawn: Drawn, along: str, axes: tuple[str, 
         if dim == along or dim in axes:
             continue
         place = drawn.at.get(str(dim), 0)
-        if dim == "cumulant" and place in values[dim].values:
+        if dim == "point" and place == "last":
+            values = values.isel({dim: _last_point(values)})
+        elif dim == "cumulant" and place in values[dim].values:
             values = values.sel({dim: place})
         else:
             values = values.isel({dim: -1 if place == "last" else place})
     others = [d for d in values.dims if d != along]
     return values.transpose(*others, along)
+
+
+def _last_point(values: "xr.DataArray") -> int:
+    """The place of the last test point, or of the last one that as many grid points have."""
+    known = np.isfinite(values).sum([d for d in values.dims if d != "point"]).values
+    test = [i for i, name in enumerate(values["point"].values) if str(name).startswith("test")]
+    most = max((known[i] for i in test), default=0)
+    return next((i for i in reversed(test) if known[i] == most), -1)
 
 
 def _theory(results, drawn: Drawn, along: str, axes: tuple[str, ...], like):

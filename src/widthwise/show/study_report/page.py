@@ -122,9 +122,14 @@ def _state(study: "Study", state: "Status") -> str:
         "one grid point"
     ]
     caveats = [f"{q}: {points} grid points have no result: {r}" for q, r, points in state.refused]
+    caveats += [
+        f"{part.quantity}: {part.diverged} diverged networks are left out"
+        for part in state.parts
+        if part.diverged
+    ]
     content = items(texts) + "<h3>Axes of the grid</h3>" + items(lines)
     if caveats:
-        content += "<h3>What has no result</h3>" + items(caveats, "caveats")
+        content += "<h3>What is missing</h3>" + items(caveats, "caveats")
     return (
         '<section class="verdict" aria-labelledby="verdict"><h2 id="verdict">What was asked</h2>'
         f"{content}</section>"

@@ -23,7 +23,7 @@ _DIMENSIONS = {
     "data.name": "data",
     "data.path": "data",
     "data.seed": "data_seed",
-    "compute.points": "followed",
+    "compute.points": "followed_points",
     "training.times": "schedule",
 }
 _PATHS = {

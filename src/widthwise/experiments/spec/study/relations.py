@@ -70,7 +70,8 @@ def _moments_exist(read: Reader) -> Iterator[Problem]:
 
 
 def _descent_is_certified(read: Reader) -> Iterator[Problem]:
-    method, dynamics = read("compute.certificate"), read("compute.dynamics")
+    method = read("compute.certificate")
+    dynamics = read("compute.dynamics") or read("training.method")
     if dynamics == "descent" and method in ("linear_reference", "sign_flips"):
         remedy = 'is a theorem about gradient flow; write dynamics = "flow", or "auto" here'
         yield Problem("compute.certificate", shown(method), remedy)

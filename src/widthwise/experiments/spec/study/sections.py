@@ -164,8 +164,9 @@ class ComputeSpec(Section):
     keep_members: bool = Field(
         default=False, description="true (the outputs of all networks are kept) or false"
     )
-    dynamics: Literal["flow", "descent"] = Field(
-        default="descent", description='"flow" or "descent": which training is certified'
+    dynamics: Literal["flow", "descent"] | None = Field(
+        default=None,
+        description='"flow" or "descent": which training is certified; training.method if not said',
     )
     certificate: Literal["auto", "path", "linear_reference", "trajectory", "sign_flips"] = Field(
         default="auto",
