@@ -166,7 +166,9 @@ def test_a_budget_of_seconds_ends_the_run(tmp_path):
 
 def test_a_budget_of_memory_is_kept(tmp_path):
     study = Study.from_mapping(changed(budget={"memory": 1e6}))
-    with pytest.raises(ValueError, match=r"budget\.memory = 1e\+06: .* lower block"):
+    with pytest.raises(
+        ValueError, match=r"budget\.memory = 1e\+06: .* raise memory, or take fewer"
+    ):
         study.run(tmp_path / "runs")
     study = Study.from_mapping(changed(budget={"memory": 4e8}))
     with pytest.raises(ValueError, match=r"a job of ensemble takes about 5\.0e\+08 bytes"):

@@ -9,23 +9,22 @@ A run may be killed at any moment and continued; a study with more networks, wid
 run into the same directory and computes only what is new.
 """
 
-import contextlib
 import importlib
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from widthwise.experiments.execute import Executor, Progress, executor, run_jobs
+from widthwise.experiments.execute.single_thread import one_thread
 from widthwise.experiments.jobs import Job
 from widthwise.experiments.quantities import compute
 from widthwise.experiments.quantities.setting import setting
 from widthwise.experiments.spec import StudySpec
 from widthwise.experiments.store import Store, provenance
+from widthwise.experiments.studies import history, results, status
 from widthwise.experiments.studies import plan as plans
-from widthwise.experiments.studies import results, status
 from widthwise.experiments.studies.asked import Asked, questions
 from widthwise.experiments.studies.export import export
 
@@ -43,6 +42,7 @@ class Study:
         spec: what is asked.
         base_folder: where relative paths of data files start.
         directory: where its results are, or ``None`` before it was run.
+        files: data file → hash of the content it had when the study was run.
 
     Example:
         >>> import tempfile
@@ -58,6 +58,7 @@ class Study:
     spec: StudySpec
     base_folder: Path = Path()
     directory: Path | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_toml(cls, path: str | Path) -> "Study":
@@ -87,14 +88,16 @@ class Study:
         """
         store = Store.open(directory)
         spec = StudySpec.from_text(store.spec, source=f"the spec in {directory}")
-        return cls(spec, Path(directory).absolute(), Path(directory))
+        base = history.project(store, Path(directory).absolute())
+        return cls(spec, base, Path(directory), history.recorded(store))
 
     # What is asked. -------------------------------------------------------------------------------
 
     @cached_property
     def asked(self) -> tuple[Asked, ...]:
         """Quantity by quantity, what is asked where."""
-        return questions(self.spec, self.base_folder)
+        kept = None if self.directory is None else self.directory.absolute() / history.KEPT
+        return questions(self.spec, self.base_folder, self.files, kept)
 
     def jobs(self) -> tuple[Job, ...]:
         """All jobs, each once."""
@@ -118,10 +121,17 @@ class Study:
                 place, point = setting(request), request.point
                 need = asked.quantity.memory(place, point.compute.block)
                 if need > self.spec.budget.memory:
+                    remedy = "raise memory, or take fewer points or times"
+                    if asked.quantity.memory(place, 1) <= self.spec.budget.memory:
+                        remedy = "lower block in [compute], or raise memory"
+                    elif asked.quantity.sampled:
+                        remedy = (
+                            f"raise memory, or lower width = {place.width}: a block of one network "
+                            "takes more than that already"
+                        )
                     raise ValueError(
                         f"budget.memory = {self.spec.budget.memory:g}: a job of "
-                        f"{asked.quantity.name} takes about {need:.1e} bytes; lower block in "
-                        "[compute], or raise memory"
+                        f"{asked.quantity.name} takes about {need:.1e} bytes; {remedy}"
                     )
 
     def plan(self, output: str | Path | None = None, *, calibrate: bool = True) -> plans.Plan:
@@ -133,10 +143,15 @@ class Study:
 
         Returns:
             :class:`~widthwise.experiments.studies.plan.Plan`; ``str()`` is a table.
+
+        Raises:
+            ValueError: if data cannot be used, or the directory holds another study.
         """
         directory = self.directory if output is None else Path(output)
         there = directory is not None and (directory / "store.json").exists()
         store = Store.open(directory) if there and directory is not None else None
+        if store is not None:
+            self._continues(store)
         budget = self.spec.budget
         return plans.plan(
             self.spec.title,
@@ -180,13 +195,19 @@ class Study:
         self.check()
         where = self._executor(executor)
         store = self._store(directory)
-        jobs = self.jobs()
-        if any(request.file for asked in self.asked for request in asked.requests.values()):
-            done = store.done()  # a data file may lie elsewhere now: its content is what counts
-            jobs = tuple(job for job in jobs if job.name not in done)
-        with contextlib.suppress(_OutOfTime):
-            run_jobs(jobs, compute, store, where, progress=self._clock(progress))
-        return replace(self, directory=directory)
+        made = replace(self, directory=directory, files=history.recorded(store))
+        history.keep_points(made.asked, store)
+        run_jobs(
+            self.jobs(),
+            compute,
+            store,
+            where,
+            progress=progress,
+            seconds=self.spec.budget.seconds,
+            by_name=bool(made.files),  # a data file may lie elsewhere now: its content counts
+            note="; ".join(made.software_changes),
+        )
+        return made
 
     def _executor(self, given: "str | Executor | None") -> Executor:
         chosen = self.spec.executor
@@ -194,39 +215,35 @@ class Study:
             return executor(chosen.kind, **chosen.options)
         return executor(given) if isinstance(given, str) else given
 
-    def _clock(self, progress: Report | None) -> Report:
-        """The progress, and the end of the time in the budget."""
-        start, seconds = time.monotonic(), self.spec.budget.seconds
-
-        def report(state: Progress) -> None:
-            if progress is not None:
-                progress(state)
-            late = seconds is not None and time.monotonic() - start > seconds
-            if late and state.done + state.failed < state.total:
-                raise _OutOfTime
-
-        return report
-
     def _store(self, directory: Path) -> Store:
         """The store in a directory: made, opened, or extended."""
-        spec = self.spec.with_paths(self.base_folder)
-        came_from = provenance(self.base_folder) | {"spec_hash": self.spec.hash}
+        spec = self.spec.with_paths(self.base_folder).to_toml()
+        with one_thread():  # as jobs compute: the bits of linear algebra are recorded
+            found = provenance(self.base_folder)
+        found |= {"spec_hash": self.spec.hash, "project": str(self.base_folder.absolute())}
+        came_from = history.with_files(found, self.asked)
         if not (directory / "store.json").exists():
-            return Store.create(directory, spec=spec.to_toml(), provenance=came_from)
+            return Store.create(directory, spec=spec, provenance=came_from)
         store = Store.open(directory)
-        if store.spec != spec.to_toml():
-            old = Study(StudySpec.from_text(store.spec), directory)
-            lost = {job.name for job in old.jobs()} - {job.name for job in self.jobs()}
-            if lost:
-                raise ValueError(
-                    f"--output {directory} holds another study: {len(lost)} of its "
-                    f"{len(old.jobs())} jobs are not asked here ({_difference(old.spec, spec)}); "
-                    "give another directory, or extend the old spec and leave its fields as they "
-                    "are"
-                )
-            store.extend(spec.to_toml())
+        self._continues(store)
+        store.extend(spec)
         store.record(came_from)
         return store
+
+    def _continues(self, store: Store) -> None:
+        """Refuse a store of which this study does not ask all, of the same data."""
+        history.refuse_changed(self.asked, store)
+        spec = self.spec.with_paths(self.base_folder)
+        if store.spec == spec.to_toml():
+            return
+        old = Study.open(store.directory)
+        lost = {job.name for job in old.jobs()} - {job.name for job in self.jobs()}
+        if lost:
+            raise ValueError(
+                f"--output {store.directory} holds another study: {len(lost)} of its "
+                f"{len(old.jobs())} jobs are not asked here ({_difference(old.spec, spec)}); "
+                "give another directory, or extend the old spec and leave its fields as they are"
+            )
 
     # What is known. -------------------------------------------------------------------------------
 
@@ -268,6 +285,11 @@ class Study:
         return self._opened.provenance
 
     @property
+    def software_changes(self) -> tuple[str, ...]:
+        """In words: changes of widthwise, JAX or arithmetic from one run to the next."""
+        return history.changed_software(self.provenance)
+
+    @property
     def _opened(self) -> Store:
         if self.directory is None:
             raise ValueError("this study was not run yet; call run(output) first")
@@ -276,10 +298,6 @@ class Study:
 
 _NO_SIZE = ("activation", "weight_law", "bias_law", "weight_std", "bias_std")
 """Fields of a network on which neither its data nor its size depend."""
-
-
-class _OutOfTime(Exception):
-    """The seconds of the budget are spent."""
 
 
 def _difference(old: StudySpec, new: StudySpec) -> str:

@@ -86,15 +86,19 @@ class Training(eqx.Module):
 
 def packet_size(net: MLP, width: int, task: Task) -> int:
     """Members of a packet: a power of 2 up to 32, by the size of the network and the data."""
+    numbers = member_numbers(net, width, task)
+    return max(1, min(_MOST, 2 ** int(np.log2(max(_NUMBERS / numbers, 1)))))
+
+
+def member_numbers(net: MLP, width: int, task: Task) -> int:
+    """Numbers on which the training of one member works."""
     widths = net.widths(width)
     fan = (task.x.shape[1], *widths, net.outputs)
     parameters = sum(a * b + b for a, b in pairwise(fan))
     points = len(task.x)
     if scheme_for(net, width, len(task.x_train)) == "dormand_prince_8_products":
-        numbers = 3 * parameters + 2 * _STAGES * points * sum(widths)
-    else:
-        numbers = (_STAGES + 1) * parameters + 6 * points * sum(widths)
-    return max(1, min(_MOST, 2 ** int(np.log2(max(_NUMBERS / numbers, 1)))))
+        return 3 * parameters + 2 * _STAGES * points * sum(widths)
+    return (_STAGES + 1) * parameters + 6 * points * sum(widths)
 
 
 def packet_bytes(training: Training, size: int) -> float:

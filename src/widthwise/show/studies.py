@@ -89,7 +89,8 @@ def resume(
 def status(directory: Directory, /, *, json: Json = False, debug: Debug = False) -> int:
     """Say how far a study is, and what it could not compute."""
     with _bad_input():
-        return _say(_opened(directory).status(), as_json=json)
+        study = _opened(directory)
+        return _say(study.status(), as_json=json, software_changes=study.software_changes)
 
 
 def export(
@@ -153,7 +154,9 @@ def _compute(
     with _bad_input():
         chosen: Any = kind
         if workers is not None:
-            chosen = executor(kind or study.spec.executor.kind, workers=workers)
+            said = study.spec.executor
+            options = said.options if kind in (None, said.kind) else {}
+            chosen = executor(kind or said.kind, **options | {"workers": workers})
         try:
             with shown() as progress:
                 done = study.run(output, chosen, progress=progress)
@@ -172,11 +175,11 @@ def _compute(
     return DONE
 
 
-def _say(found: Any, *, as_json: bool) -> int:
+def _say(found: Any, *, as_json: bool, **more: tuple[str, ...]) -> int:
     if as_json:
-        _print_json(_values(found))
+        _print_json(_values(found) | more)
     else:
-        print(found)
+        print("\n".join([str(found), *(f"  {line}" for lines in more.values() for line in lines)]))
     return DONE
 
 

@@ -82,7 +82,7 @@ def load(data: DataSpec | StudyData, seed: int, base_folder: str | Path = ".") -
         y_test=y_test,
         feature_count=x_train.shape[1],
         description=(table.about, drawn, scaling, target, *twins),
-        hash=_hash(x_train, y_train, x_test, y_test),
+        hash=content_hash(x_train, y_train, x_test, y_test),
     )
 
 
@@ -107,7 +107,8 @@ def _twins(table: Table, train: np.ndarray, x: np.ndarray, y: np.ndarray) -> tup
     return (f"{equal[0]} are equal, so the tangent kernel is singular",)
 
 
-def _hash(*arrays: np.ndarray) -> str:
+def content_hash(*arrays: np.ndarray) -> str:
+    """12 hexadecimal digits that name the content of arrays."""
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(f"{array.shape}".encode())

@@ -65,6 +65,9 @@ def run_jobs(
     executor: str | Executor = "serial",
     *,
     progress: Report | None = None,
+    seconds: float | None = None,
+    by_name: bool = False,
+    note: str = "",
 ) -> Summary:
     """Compute all jobs that the store does not hold, and store them.
 
@@ -77,6 +80,11 @@ def run_jobs(
         store: where results go, and which decides what is left.
         executor: a kind of :func:`executor`, or what it returns.
         progress: called with a :class:`Progress` at the start and after every block.
+        seconds: after which no further job is started, and what is under way is given up; the rest
+            is left to another run.
+        by_name: whether a block of the same name is the one that is asked for, whatever its
+            payload says, as where a data file lies elsewhere now.
+        note: what the user should know at the start.
 
     Returns:
         :class:`Summary`.
@@ -101,20 +109,28 @@ def run_jobs(
     start = time.perf_counter()
     where = build(executor) if isinstance(executor, str) else executor
     wanted = _by_name(jobs)
+    run: _Run | None = None
     with store.writing():
-        left = store.pending(wanted.values())
-        damaged = len(store.damaged() & wanted.keys())
-        run = _Run(store, wanted, left, progress)
-        run.say(f"{damaged} damaged blocks are computed anew" if damaged else "")
-        if left:
-            try:
-                with _terminable(), where.session(compute) as session:
-                    run.through(session)
-            except KeyboardInterrupt:
-                raise Interrupted(
-                    f"interrupted: {run.done} of {len(wanted)} blocks are stored in "
-                    f"{store.directory}; continue with: widthwise resume {store.directory}"
-                ) from None
+        try:
+            with _terminable():
+                left = _left(store, wanted, by_name)
+                damaged = len(store.damaged() & wanted.keys())
+                run = _Run(store, wanted, left, progress)
+                run.end = None if seconds is None else start + seconds
+                anew = f"{damaged} damaged blocks are computed anew" if damaged else ""
+                run.say("; ".join(filter(None, (note, anew))))
+                if left:
+                    with where.session(compute) as session:
+                        run.through(session)
+        except KeyboardInterrupt:
+            stored = (
+                f"what was stored in {store.directory} is kept"
+                if run is None
+                else f"{run.done} of {len(wanted)} blocks are stored in {store.directory}"
+            )
+            raise Interrupted(
+                f"interrupted: {stored}; continue with: widthwise resume {store.directory}"
+            ) from None
     if run.failures:
         raise JobsFailed(run.complaint(), tuple(run.failures))
     return Summary(
@@ -134,6 +150,8 @@ class _Run:
         self.failures: list[Failed] = []
         self.untried = 0
         self.workers = 1
+        self.end: float | None = None
+        self.late = False
         self.remaining = Remaining(left)
         if progress is not None:
             for name in wanted.keys() - {job.name for job in left}:
@@ -146,7 +164,8 @@ class _Run:
         given_up: set[tuple[str, str]] = set()
         while True:
             self.workers = session.workers
-            while self.queue and under_way < self.workers:
+            self.late = self.end is not None and time.perf_counter() > self.end
+            while self.queue and under_way < self.workers and not self.late:
                 job = self.queue.popleft()
                 if (job.point, job.quantity) in given_up:
                     self.untried += 1
@@ -157,7 +176,7 @@ class _Run:
             if finished is not None:  # written while its worker is at the next job
                 self._keep(finished)
                 finished = None
-            if not under_way:
+            if not under_way or self.late:
                 return
             outcome = session.wait()
             under_way -= 1
@@ -186,14 +205,22 @@ class _Run:
         shown = [f"  {f.job.name}: {f.reason}" for f in self.failures[:5]]
         more = len(self.failures) - len(shown)
         skipped = f" ({self.untried} more of their kind were not tried)" if self.untried else ""
+        others = "those computed before the time was spent" if self.late else "all others"
         return "\n".join(
             [
-                f"{len(self.failures)} of {self.total} blocks could not be computed{skipped}; all "
-                f"others are stored in {self.store.directory}:",
+                f"{len(self.failures)} of {self.total} blocks could not be computed{skipped}; "
+                f"{others} are stored in {self.store.directory}:",
                 *shown,
                 *([f"  and {more} more"] if more else []),
             ]
         )
+
+
+def _left(store: Store, wanted: dict[str, Job], by_name: bool) -> list[Job]:
+    if not by_name:
+        return store.pending(wanted.values())
+    done = store.done()
+    return [job for name, job in wanted.items() if name not in done]
 
 
 def _by_name(jobs: Iterable[Job]) -> dict[str, Job]:

@@ -28,6 +28,8 @@ class Request:
         hash: of the point.
         block: which block of members.
         file: the data file and the hash of its content, or ``None``.
+        kept: the folder where the study keeps the points it drew from files, or ``None``; no part
+            of the payload.
     """
 
     quantity: str
@@ -35,6 +37,15 @@ class Request:
     hash: str
     block: int
     file: tuple[str, str] | None = None
+    kept: Path | None = None
+
+    @property
+    def kept_points(self) -> Path | None:
+        """Where the points drawn from the data file are kept, named by what they were drawn by."""
+        if self.file is None or self.kept is None:
+            return None
+        drawn_by = canonical(self.fields["data"]).encode()
+        return self.kept / f"{hashlib.sha256(drawn_by).hexdigest()[:16]}.npz"
 
     @property
     def text(self) -> str:
@@ -60,8 +71,25 @@ class Request:
         return GridPoint.model_validate(raw)
 
 
-def request(point: GridPoint, quantity: str, reads: Sequence[str], base_folder: Path) -> Request:
-    """What block 0 of a quantity at a grid point asks for."""
+def request(
+    point: GridPoint,
+    quantity: str,
+    reads: Sequence[str],
+    base_folder: Path,
+    known: Mapping[str, str] | None = None,
+    kept: Path | None = None,
+) -> Request:
+    """What block 0 of a quantity at a grid point asks for.
+
+    Args:
+        point: the grid point.
+        quantity: its name.
+        reads: paths of the fields it reads.
+        base_folder: where relative paths of data files start.
+        known: data file → hash of the content it had, for a study that was run; other files are
+            read.
+        kept: the folder of the points that were drawn from files.
+    """
     plain = point.plain()
     fields: dict[str, Any] = {}
     for path in reads:
@@ -73,11 +101,11 @@ def request(point: GridPoint, quantity: str, reads: Sequence[str], base_folder: 
     file = None
     if point.data.path is not None:
         path = str((base_folder / point.data.path).resolve())
-        file = (path, content(path))
+        file = (path, (known or {}).get(path) or content(path))
         fields["data"]["path"] = file[1]
     named = canonical({"format": FORMAT, "fields": fields})
     digest = hashlib.sha256(named.encode()).hexdigest()[:16]
-    return Request(quantity, fields, digest, 0, file)
+    return Request(quantity, fields, digest, 0, file, kept)
 
 
 def parse(payload: str) -> Request:

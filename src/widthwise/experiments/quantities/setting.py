@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -10,7 +11,9 @@ import numpy as np
 from jaxtyping import Float
 
 from widthwise.experiments.data import Dataset, load
-from widthwise.experiments.quantities.payload import Request, canonical, content
+from widthwise.experiments.data.kept import read
+from widthwise.experiments.execute.single_thread import one_thread
+from widthwise.experiments.quantities.payload import Request, canonical, content, parse
 from widthwise.experiments.spec import GridPoint
 from widthwise.experiments.spec.study.sections import StudyNetwork
 from widthwise.limit.flow import LinearFlow, linear_flow
@@ -65,8 +68,12 @@ class Setting:
 
     @cached_property
     def flow(self) -> LinearFlow:
-        """Training at infinite width; that of other widths is the same one."""
-        return _flow(_Limit(self.point.network.model_copy(update={"width": 1}), self.dataset))
+        """Training at infinite width; that of other widths is the same one.
+
+        With one thread, whoever asks first: what is kept must not depend on who that was.
+        """
+        with one_thread():
+            return _flow(_Limit(self.point.network.model_copy(update={"width": 1}), self.dataset))
 
     @property
     def clock(self) -> dict[str, Any]:
@@ -89,31 +96,38 @@ class Setting:
 
 
 def setting(request: Request) -> Setting:
-    """The setting of a request; the last few are kept, with what they computed."""
-    if request.file is not None and content(request.file[0]) != request.file[1]:
+    """The setting of a request; the last few are kept, with what they computed.
+
+    Points that the study's directory keeps are read there, all others from their source.
+    """
+    kept = request.kept_points
+    if kept is not None and not kept.is_file():
+        kept = None
+    if kept is None and request.file is not None and content(request.file[0]) != request.file[1]:
         raise ValueError(
             f"{request.file[0]} is not the file this study was planned with (its content has "
             "another hash); put the old file back, or run the study into a new folder"
         )
     without = {"quantity": "limit_kernels", "block": 0}
-    return _setting(canonical({**without, "fields": request.fields, "point": request.hash,
-                               "file": request.file}))  # fmt: skip
+    payload = canonical({**without, "fields": request.fields, "point": request.hash,
+                         "file": request.file})  # fmt: skip
+    return _setting(payload, kept)
 
 
 @lru_cache(maxsize=16)
-def _setting(payload: str) -> Setting:
-    from widthwise.experiments.quantities.payload import parse
-
+def _setting(payload: str, kept: Path | None) -> Setting:
     request = parse(payload)
-    point = request.point
+    point: Any = request.point  # frozen, so its data can be told apart
+    sha = None if request.file is None else request.file[1]
     decisive = {k: request.fields.get(k) for k in ("data", "network", "training", "seed")}
     drawn = hashlib.sha256(canonical(decisive).encode()).hexdigest()[:16]
-    return Setting(point, request.hash, _loaded(point.data), drawn)  # pyright: ignore[reportArgumentType]
+    return Setting(point, request.hash, _loaded(point.data, sha, kept), drawn)
 
 
 @lru_cache(maxsize=16)
-def _loaded(data: Any) -> Dataset:
-    return load(data, data.seed)
+def _loaded(data: Any, sha: str | None, kept: Path | None) -> Dataset:
+    """The points; a file that changed is another one, though its path is the same."""
+    return load(data, data.seed) if kept is None else read(kept)
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from widthwise.experiments.quantities.quantity import Members
+from widthwise.experiments.quantities.quantity import Members, parameters
 from widthwise.experiments.quantities.setting import Setting
 from widthwise.finite.ensembles import more_members, simulate
+from widthwise.finite.gradient import Task
+from widthwise.finite.packets import member_numbers, packet_size
 from widthwise.finite.runs import Runs
 
 _KEPT = 4
@@ -54,9 +56,15 @@ def trained(setting: Setting, members: Members, record: Iterable[str] = ()) -> R
 
 
 def memory_of_training(setting: Setting, members: int) -> float:
-    """Bytes: trajectories a few times over, and what the packets under way work on."""
+    """Bytes: trajectories a few times over, and what a packet works on: it grows with the width."""
     recorded = len(setting.times) * len(setting.x) * setting.net.outputs
-    return 5e8 + 8.0 * 6 * members * recorded
+    k = min(setting.x.shape)  # coordinates in which a network of many inputs is trained
+    x, x_train = setting.x[:, :k], setting.dataset.x_train[:, :k]
+    task = Task(x_train, setting.dataset.y_train, x)
+    size = packet_size(setting.net, setting.width, task)
+    packet = size * float(member_numbers(setting.net, setting.width, task))
+    drawn = size * parameters(setting)  # with all inputs
+    return 5e8 + 8.0 * (6 * members * recorded + packet + drawn)
 
 
 def work_of_training(setting: Setting, members: int) -> float:

@@ -65,6 +65,11 @@ class Store:
             StoreError: if it cannot be written, or another process is making it.
         """
         store = cls(directory)
+        for path in (store.directory, *store.directory.parents):
+            if path.exists() and not path.is_dir():
+                raise ValueError(
+                    f"{path} is a file, so {store.directory} can be no study; give a new directory"
+                )
         ours = {"specs", "provenance", "blocks", "unfinished", "lock"}
         try:
             store._refuse_another()
@@ -142,15 +147,21 @@ class Store:
     @property
     def provenance(self) -> tuple[dict[str, str], ...]:
         """What computed the blocks, oldest first: one entry per change."""
-        paths = sorted((self.directory / "provenance").glob("*.json"))
-        return tuple(json.loads(path.read_bytes()) for path in paths)
+        return tuple(self._entry(path) for path in self._entries())
 
     def record(self, provenance: Mapping[str, str]) -> None:
         """Note the provenance of what is written from now on, unless it is the last one noted."""
         found, now = self.provenance, dict(provenance)
         if not found or found[-1] != now:
-            path = self.directory / "provenance" / f"{len(found):04d}.json"
+            last = self._entries()[-1:]
+            number = int(last[0].stem) + 1 if last else 0
+            path = self.directory / "provenance" / f"{number:04d}.json"
             self._put(path, json.dumps(now, indent=1).encode(), "the provenance")
+
+    def attach(self, name: str, data: bytes) -> Path:
+        """Write a file beside the blocks, whole or not at all, and return its path."""
+        self._put(self.directory / name, data, name)
+        return self.directory / name
 
     # Blocks. -------------------------------------------------------------------------------------
 
@@ -256,6 +267,21 @@ class Store:
                 f"{self.directory} holds a study already; continue it (widthwise resume "
                 f"{self.directory}), or give another directory"
             )
+
+    def _entries(self) -> list[Path]:
+        return sorted((self.directory / "provenance").glob("*.json"))
+
+    def _entry(self, path: Path) -> dict[str, str]:
+        try:
+            found = json.loads(path.read_bytes())
+            if not isinstance(found, dict):
+                raise ValueError("it is no JSON object")
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"{path} cannot be read: {error}; put a whole copy back, or delete it: then it is "
+                "not known what computed a part of the results"
+            ) from error
+        return found
 
     def _specs(self) -> list[Path]:
         return sorted((self.directory / "specs").glob("*.toml"))

@@ -47,8 +47,20 @@ def job(asked: Request, block: int) -> Job:
     return Job(asked.hash, asked.quantity, block, payload)
 
 
-def questions(spec: StudySpec, base_folder: Path) -> tuple[Asked, ...]:
-    """Everything a study asks, quantity by quantity in the order of the theory."""
+def questions(
+    spec: StudySpec,
+    base_folder: Path,
+    known: Mapping[str, str] | None = None,
+    kept: Path | None = None,
+) -> tuple[Asked, ...]:
+    """Everything a study asks, quantity by quantity in the order of the theory.
+
+    Args:
+        spec: of the study.
+        base_folder: where relative paths of data files start.
+        known: data file → hash of the content it had when the study was run.
+        kept: the folder of the points that were drawn from files.
+    """
     made = []
     for name, quantity in QUANTITIES.items():
         if name not in spec.compute.quantities:
@@ -59,7 +71,7 @@ def questions(spec: StudySpec, base_folder: Path) -> tuple[Asked, ...]:
         for place in itertools.product(*(range(len(axis)) for axis in axes)):
             here = iter(place)
             point = spec.at(tuple(next(here) if chosen else 0 for chosen in mine))
-            requests[place] = request(point, name, quantity.reads, base_folder)
+            requests[place] = request(point, name, quantity.reads, base_folder, known, kept)
             size = point.compute.block
             blocks[place] = -(-spec.budget.members // size) if quantity.sampled else 1
         made.append(Asked(quantity, axes, requests, blocks))

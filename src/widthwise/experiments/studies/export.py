@@ -29,7 +29,8 @@ def export(results: "xr.DataTree", directory: Path, format: str) -> tuple[Path, 
         The files written.
 
     Raises:
-        ValueError: for another format, or one whose library is not installed.
+        ValueError: for another format, or one whose library is not installed, or if the directory
+            is a file.
     """
     if format not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {format!r}")
@@ -38,7 +39,12 @@ def export(results: "xr.DataTree", directory: Path, format: str) -> tuple[Path, 
             "format 'parquet' is written by pyarrow, which is not installed; install it with "
             "pip install pyarrow, or take 'netcdf' or 'csv'"
         )
-    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise ValueError(
+            f"{directory} cannot be a folder, as a file stands there; name another output"
+        ) from error
     written = []
     for name, node in results.children.items():
         found = node.to_dataset()

@@ -13,8 +13,9 @@ import jax
 import numpy as np
 
 from widthwise.experiments.execute.progress import spoken
+from widthwise.experiments.execute.single_thread import one_thread
 from widthwise.experiments.quantities import Quantity
-from widthwise.experiments.quantities.payload import parse
+from widthwise.experiments.quantities.payload import Request
 from widthwise.experiments.quantities.quantity import Members
 from widthwise.experiments.quantities.setting import Setting, setting
 from widthwise.experiments.store import Store
@@ -119,18 +120,20 @@ def plan(
     for each in asked:
         quantity, jobs = each.quantity, list(each.jobs())
         left = [job for job in jobs if job.name not in done]
-        works, memory, cheapest = {}, 0.0, None
+        works, memory, each_request = {}, 0.0, {}
         for request in each.requests.values():
             place = setting(request)
             size = place.point.compute.block
             works[request.hash] = quantity.work(place, size)
+            each_request[request.hash] = request
             memory = max(memory, quantity.memory(place, size))
         seconds: float | None = 0.0
         if left:
             rate = _learnt(store, [j for j in jobs if j.name in done], works)
             if rate is None and calibrate and time.perf_counter() - start < PATIENCE:
-                cheapest = min(left, key=lambda job: works[job.point])
-                rate = _tried(quantity, setting(parse(cheapest.payload)))
+                first = {job.point: each_request[job.point] for job in left}
+                order = sorted(first, key=lambda point: works[point])
+                rate = _rate(quantity, [first[point] for point in order], start)
             seconds = None
             if rate is not None:
                 fixed, slope = rate
@@ -151,8 +154,26 @@ def _learnt(store: Store | None, jobs: list, works: dict[str, float]) -> tuple[f
     )
 
 
+def _rate(
+    quantity: Quantity, requests: Sequence[Request], start: float
+) -> tuple[float, float] | None:
+    """The same from the first of some points that is not refused; where all are, it is nothing."""
+    for request in requests:
+        if time.perf_counter() - start > PATIENCE:
+            return None
+        # one thread, as in a run: what is computed here may be kept and used there
+        with one_thread():
+            rate = _tried(quantity, setting(request))
+        if rate is not None:
+            return rate
+    return 0.0, 0.0
+
+
 def _tried(quantity: Quantity, place: Setting) -> tuple[float, float] | None:
-    """The same from one short computation; a second one tells what is paid once per point."""
+    """The same from one short computation; a second one tells what is paid once per point.
+
+    ``None`` where the computation is refused.
+    """
     size = min(place.point.compute.block, _TRIED)
     times = []
     try:
@@ -160,8 +181,8 @@ def _tried(quantity: Quantity, place: Setting) -> tuple[float, float] | None:
             start = time.perf_counter()
             quantity.compute(place, Members(turn * size, size))
             times.append(time.perf_counter() - start)
-    except ValueError:  # refused: that takes no time
-        return 0.0, 0.0
+    except ValueError:
+        return None
     work = max(quantity.work(place, size), 1e-300)
     return max(times[0] - times[-1], 0.0), times[-1] / work
 

@@ -208,10 +208,12 @@ def _again(study: "Study") -> str:
         f'<tr><th scope="row">{escape(name)}</th><td>{escape(version)}</td></tr>'
         for name, version in came_from.items()
     )
+    changes = "".join(f"<p><strong>{escape(line)}.</strong></p>" for line in study.software_changes)
     return section(
         "again",
         "Compute it again",
-        f"""<p>Save this specification (hash <code>{escape(study.spec.hash)}</code>) as study.toml
+        f"""{changes}
+        <p>Save this specification (hash <code>{escape(study.spec.hash)}</code>) as study.toml
         and run <code>widthwise run study.toml --output DIRECTORY</code>:</p>
         <pre><code>{escape(study.spec.to_toml())}</code></pre>
         <table class="small"><caption>What computed it last ({len(study.provenance)} entries in

@@ -185,8 +185,9 @@ class BudgetSpec(Section):
     members: int = Field(
         default=256,
         ge=1,
-        le=10**12,
-        description="a whole number of networks per grid point, a multiple of block",
+        le=2**32,  # random numbers are drawn by 32 bits of a network's number
+        description="a whole number of networks per grid point, from 1 to 4294967296, a multiple "
+        "of block",
     )
     seconds: Positive | None = Field(
         default=None, description="a number above 0: no job is started later than that"
