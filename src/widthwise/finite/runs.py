@@ -103,7 +103,7 @@ class Runs:
     @property
     def diverged(self) -> Bool[np.ndarray, " members"]:
         """Which members diverged: all that is recorded of them along training is not a number."""
-        return np.isnan(np.asarray(self.outputs)).any((1, 2, 3))
+        return np.asarray(np.isnan(np.asarray(self.outputs)).any((1, 2, 3)))
 
     @property
     def residuals(self) -> Float[np.ndarray, "members times train outputs"]:

@@ -168,7 +168,8 @@ def _reduced(values: "xr.DataArray", drawn: Drawn, along: str, axes: tuple[str, 
 
 def _last_point(values: "xr.DataArray") -> int:
     """The place of the last test point, or of the last one that as many grid points have."""
-    known = np.isfinite(values).sum([d for d in values.dims if d != "point"]).values
+    known = np.isfinite(values.transpose("point", ...).values)
+    known = known.reshape(len(known), -1).sum(1)
     test = [i for i, name in enumerate(values["point"].values) if str(name).startswith("test")]
     most = max((known[i] for i in test), default=0)
     return next((i for i in reversed(test) if known[i] == most), -1)
