@@ -1,4 +1,8 @@
-"""Every test runs in float64 on the CPU; compiled programs are kept in .cache/ between runs."""
+"""Every test runs in float64 on the CPU; compiled programs are kept in .cache/ between runs.
+
+Tests marked slow run under ``make test-all``, and so do the longest of the others, which
+longest.txt names by their measured time: ``make test`` has to end within minutes.
+"""
 
 import os
 from pathlib import Path
@@ -26,3 +30,11 @@ def unchecked():
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the longest tests slow."""
+    longest = set((Path(__file__).parent / "longest.txt").read_text().splitlines())
+    for item in items:
+        if item.nodeid in longest:
+            item.add_marker(pytest.mark.slow)

@@ -219,14 +219,18 @@ def test_ctrl_c_and_sigterm_say_how_to_go_on(store, number):
             time.sleep(1)
         return light_study.compute(payload)
 
-    handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    with pytest.raises(Interrupted) as caught:
-        run_jobs(JOBS, interrupting, store)
+    ours = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
+    try:
+        handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+        with pytest.raises(Interrupted) as caught:
+            run_jobs(JOBS, interrupting, store)
+        assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
+    finally:
+        signal.signal(signal.SIGINT, ours)
     assert str(caught.value) == (
         f"interrupted: 5 of 24 blocks are stored in {store.directory}; continue with: "
         f"widthwise resume {store.directory}"
     )
-    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
     assert run_jobs(JOBS, light_study.compute, store).computed == 19
 
 

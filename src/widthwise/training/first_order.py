@@ -98,7 +98,8 @@ def first_order_mean_square(
     batches = np.array(means) / net.ratios[0]
 
     def averaged(batches: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return batches.mean(0), batches.std(0, ddof=1) / np.sqrt(_BATCHES)
+        spread = batches.std(0, ddof=1) / np.sqrt(_BATCHES)
+        return np.asarray(batches.mean(0)), np.asarray(spread)
 
     kernel = map(float, averaged(np.array(squares)))
     return MeanSquare(*averaged(batches), *averaged(batches.sum(-1)), *kernel)
