@@ -355,7 +355,7 @@ def _collect(
     found: dict[str, np.ndarray] = {}
     for number, packet in in_packets(training, first, first + count, size, memory):
         inside = slice(max(number, first) - number, min(number + size, first + count) - number)
-        kept = np.abs(packet["outputs"][inside]).max((1, 2, 3)) < _LARGEST
+        kept = np.abs(packet["outputs"][inside]).max((1, 2, 3)).astype(float) < _LARGEST
         if diverged == "raise" and not kept.all():
             raise ValueError(
                 f"training diverged at width {training.width}: step "

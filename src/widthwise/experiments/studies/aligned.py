@@ -46,6 +46,7 @@ def in_order(label: Any) -> tuple:
     """The place of a label: numbers by size, words one by one, those of points train before test.
 
     Example:
+        >>> from widthwise.experiments.studies.aligned import in_order
         >>> sorted(["test 0", "train 10", "train 2"], key=in_order)
         ['train 2', 'train 10', 'test 0']
     """
