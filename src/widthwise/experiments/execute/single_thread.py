@@ -61,7 +61,8 @@ def one_thread() -> Iterator[None]:
     """Linear algebra of this process on one thread while the block runs.
 
     XLA reads its flag once, when JAX computes first; it is set here for a process that has not
-    computed with JAX yet. Its own loops give the same bits with any number of threads.
+    computed with JAX yet. XLA's own loops keep their threads; in the networks tried, their bits did
+    not depend on how many.
     """
     flags = os.environ.get("XLA_FLAGS", "")
     if _XLA not in flags:

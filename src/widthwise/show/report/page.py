@@ -5,27 +5,17 @@ from html import escape
 from pathlib import Path
 
 import plotly.graph_objects as go
-from plotly.offline import get_plotlyjs
 
 from widthwise.experiments.comparison import Comparison
-from widthwise.show import figures as draw
 from widthwise.show import verdict
 from widthwise.show.report.certificates import certificates
 from widthwise.show.report.computed import computed
-from widthwise.show.report.html import asset, data_script, items
+from widthwise.show.report.document import document, written
+from widthwise.show.report.html import items
 from widthwise.show.report.initialization import initialization
-from widthwise.show.report.plots import plot_data
 from widthwise.show.report.reproduction import again, citation, methods
 from widthwise.show.report.table import table
 from widthwise.show.report.training import training
-
-POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
-)
-ICON = (
-    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Cpath "
-    "d='M1 13C5 13 5 3 8 3s3 10 7 10' fill='none' stroke='%2300856a' stroke-width='2'/%3E%3C/svg%3E"
-)
 
 
 def write_report(comparison: Comparison, path: str | os.PathLike) -> Path:
@@ -40,16 +30,7 @@ def write_report(comparison: Comparison, path: str | os.PathLike) -> Path:
     Returns:
         The path written.
     """
-    path = Path(path)
-    page = render(comparison)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_text(page, encoding="utf-8")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-    return path
+    return written(render(comparison), path)
 
 
 def render(comparison: Comparison) -> str:
@@ -73,27 +54,9 @@ def render(comparison: Comparison) -> str:
             _footer(comparison),
         )
     )
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="generator" content="widthwise">
-<title>{escape(comparison.spec.title)} · widthwise report</title>
-<link rel="icon" href="{ICON}">
-<style>{asset("page.css")}</style>
-</head>
-<body>
-{body}
-{data_script("widthwise-figures", verdict.figures(comparison))}
-{data_script("plot-config", draw.CONFIG)}
-{plot_data(plots)}
-<script>{get_plotlyjs()}</script>
-<script>{asset("page.js")}</script>
-</body>
-</html>
-"""
+    return document(
+        f"{comparison.spec.title} · widthwise report", body, verdict.figures(comparison), plots
+    )
 
 
 def _header(comparison: Comparison) -> str:

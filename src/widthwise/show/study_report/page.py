@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
-from plotly.offline import get_plotlyjs
 
-from widthwise.show import figures as draw
 from widthwise.show.plain import plain
-from widthwise.show.report.html import asset, capital, data_script, duration, items, section
-from widthwise.show.report.page import ICON, POLICY
-from widthwise.show.report.plots import Panel, figure, plot_data
+from widthwise.show.report.document import document, written
+from widthwise.show.report.html import capital, duration, items, section
+from widthwise.show.report.plots import Panel, figure
 from widthwise.show.report.reproduction import citation
 from widthwise.show.study_report.curves import DRAWN, Curve, curves
 from widthwise.show.study_report.figure import drawn
@@ -35,16 +33,7 @@ def write_study_report(study: "Study", path: str | os.PathLike) -> Path:
     Returns:
         The path written.
     """
-    path = Path(path)
-    page = render(study)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_text(page, encoding="utf-8")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-    return path
+    return written(render(study), path)
 
 
 def render(study: "Study") -> str:
@@ -82,27 +71,7 @@ def render(study: "Study") -> str:
             "</p></footer>",
         )
     )
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="generator" content="widthwise">
-<title>{escape(study.spec.title)} · widthwise study</title>
-<link rel="icon" href="{ICON}">
-<style>{asset("page.css")}</style>
-</head>
-<body>
-{body}
-{data_script("widthwise-figures", plain(rows))}
-{data_script("plot-config", draw.CONFIG)}
-{plot_data(plots)}
-<script>{get_plotlyjs()}</script>
-<script>{asset("page.js")}</script>
-</body>
-</html>
-"""
+    return document(f"{study.spec.title} · widthwise study", body, plain(rows), plots)
 
 
 _NOTHING = "<p>Nothing of this is computed yet.</p>"
