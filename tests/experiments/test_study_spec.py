@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from widthwise.experiments.quantities import QUANTITIES, compute
 from widthwise.experiments.quantities.payload import parse, request
-from widthwise.experiments.spec import GridPoint, SpecError, StudySpec
+from widthwise.experiments.spec import GridPoint, Spec, SpecError, StudySpec
 from widthwise.experiments.spec.study import QUANTITY_NAMES, STUDY_SECTIONS
 from widthwise.show import cli
 
@@ -325,3 +325,13 @@ def test_json_of_a_plan(tmp_path, capsys, monkeypatch):
     # 2 laws x 2 depths; kernels know no width
     assert (found["jobs"], found["done"]) == (4, 0)
     assert list(itertools.chain(*(p.iterdir() for p in [tmp_path]))) == [file]
+
+
+def test_a_study_of_the_other_kind_is_sent_to_its_command(tmp_path):
+    path = tmp_path / "study.toml"
+    path.write_text('[compute]\nquantities = ["limit_kernels"]\n')
+    with pytest.raises(SpecError, match=r"study over a grid; use: widthwise run .*study\.toml"):
+        Spec.from_toml(path)
+    path.write_text("[study]\nwidths = [32]\n")
+    with pytest.raises(SpecError, match=r"in one report; use: widthwise report .*study\.toml"):
+        StudySpec.from_toml(path)

@@ -99,7 +99,11 @@ class Spec(Section):
             SpecError: the file cannot be read, or fields are wrong: all of them at once.
         """
         path = Path(path)
-        return cls.from_mapping(toml.read(path), source=str(path))
+        mapping = toml.read(path)
+        if "compute" in mapping and "study" not in mapping:
+            remedy = f"this is a study over a grid; use: widthwise run {path} --output DIR"
+            raise SpecError(str(path), [Problem("", None, remedy)])
+        return cls.from_mapping(mapping, source=str(path))
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any], source: str = "spec") -> "Spec":

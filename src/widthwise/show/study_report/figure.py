@@ -1,5 +1,7 @@
 """A figure of curves: real networks with error bars, theory dashed, one shade per curve."""
 
+import re
+
 import numpy as np
 import plotly.graph_objects as go
 
@@ -62,5 +64,5 @@ def drawn(along: str, found: list[Curve], title: str, *, logarithmic: bool) -> g
     values = values[np.isfinite(values) & (values > 0)]
     if logarithmic and len(values):
         figure.update_yaxes(**log_axis(values.min() / 1.35, values.max() * 1.35))
-    figure.update_yaxes(title_text=title.partition(" over ")[0])
+    figure.update_yaxes(title_text=re.split(r" over |, ", title)[0])
     return figure

@@ -74,6 +74,11 @@ def render(study: "Study") -> str:
     return document(f"{study.spec.title} · widthwise study", body, plain(rows), plots)
 
 
+def _readable(value: float, error: float) -> str:
+    """A number and its error; where it is known to more than six digits, the six."""
+    return number(value, 6) if error < 1e-6 * abs(value) else with_error(value, error)
+
+
 _NOTHING = "<p>Nothing of this is computed yet.</p>"
 
 
@@ -113,7 +118,9 @@ def _navigation(quantities: list[str]) -> str:
 
 
 def _caption(along: str, shown: list[Curve], count: int, logarithmic: bool) -> str:
-    words = ["One curve per combination of the study's axes; bars are one standard error."]
+    words = [
+        "One curve per combination of the study's axes; bars are the error, of networks one standard error."
+    ]
     if logarithmic:
         words.append("Absolute values on a logarithmic axis.")
     if any((curve.theory == curve.theory).any() for curve in shown):
@@ -123,7 +130,7 @@ def _caption(along: str, shown: list[Curve], count: int, logarithmic: bool) -> s
     if along == "width":
         fits = [(curve.name, slope) for curve in shown if (slope := curve.slope) is not None]
         words += [
-            f"{escape(name)}: n<sup>{with_error(slope.value, slope.error)}</sup>."
+            f"{escape(name)}: n<sup>{_readable(slope.value, slope.error)}</sup>."
             for name, slope in fits
         ]
     return " ".join(words)
@@ -153,7 +160,7 @@ def _table(rows: list[dict]) -> str:
     lines = "".join(
         f'<tr><th scope="row">{escape(row["quantity"].replace("_", " "))}</th>'
         f"<td>{escape(row['curve'])}</td><td>{escape(str(row['x']))}</td>"
-        f"<td>{with_error(row['value'], row['error'])}</td>"
+        f"<td>{_readable(row['value'], row['error'])}</td>"
         f"<td>{number(row['theory'], 4) if row['theory'] == row['theory'] else '–'}</td></tr>"
         for row in rows[:_ROWS]
     )
@@ -162,7 +169,8 @@ def _table(rows: list[dict]) -> str:
         "figures",
         "All numbers drawn",
         f"""<div class="scroll" tabindex="0" role="region" aria-label="Table of all numbers drawn">
-        <table id="figures-table"><caption>± is one standard error.</caption>
+        <table id="figures-table"><caption>± is the error; without it
+        all digits shown are known.</caption>
         <thead><tr><th scope="col">Quantity</th><th scope="col">Curve</th><th scope="col">At</th>
         <th scope="col">Value</th><th scope="col">Theory</th></tr></thead><tbody>{lines}</tbody>
         </table></div>{more}<p>Programs find these rows as JSON in the element

@@ -101,7 +101,11 @@ class StudySpec(GridPoint):
             SpecError: the file cannot be read, or fields are wrong: all of them at once.
         """
         path = Path(path)
-        return cls.from_mapping(toml.read(path), source=str(path))
+        mapping = toml.read(path)
+        if "study" in mapping and "compute" not in mapping:
+            remedy = f"this is a study in one report; use: widthwise report {path}"
+            raise SpecError(str(path), [Problem("", None, remedy)])
+        return cls.from_mapping(mapping, source=str(path))
 
     @classmethod
     def from_text(cls, text: str, source: str = "spec") -> "StudySpec":
