@@ -118,9 +118,7 @@ def _navigation(quantities: list[str]) -> str:
 
 
 def _caption(along: str, shown: list[Curve], count: int, logarithmic: bool) -> str:
-    words = [
-        "One curve per combination of the study's axes; bars are the error, of networks one standard error."
-    ]
+    words = ["One curve per combination of the study's axes; bars are one error."]
     if logarithmic:
         words.append("Absolute values on a logarithmic axis.")
     if any((curve.theory == curve.theory).any() for curve in shown):
@@ -169,8 +167,8 @@ def _table(rows: list[dict]) -> str:
         "figures",
         "All numbers drawn",
         f"""<div class="scroll" tabindex="0" role="region" aria-label="Table of all numbers drawn">
-        <table id="figures-table"><caption>± is the error; without it
-        all digits shown are known.</caption>
+        <table id="figures-table"><caption>± is the error, left out where
+        it is below the digits shown or not known.</caption>
         <thead><tr><th scope="col">Quantity</th><th scope="col">Curve</th><th scope="col">At</th>
         <th scope="col">Value</th><th scope="col">Theory</th></tr></thead><tbody>{lines}</tbody>
         </table></div>{more}<p>Programs find these rows as JSON in the element
