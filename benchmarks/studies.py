@@ -33,6 +33,7 @@ from engine_sections.machine import machine
 
 import widthwise as ww
 from widthwise.experiments.execute import executor, run_jobs
+from widthwise.experiments.execute.single_thread import one_thread
 from widthwise.experiments.jobs import Job
 from widthwise.experiments.store import Store
 
@@ -81,9 +82,12 @@ def throughput(blocks):
         print("  not measured: two cores are not idle")
         return
     with tempfile.TemporaryDirectory() as folder:
-        train(trainings(1)[0].payload)  # compiled before the serial run is timed
+        with one_thread():  # JAX computes first here, and takes its number of threads
+            train(trainings(1)[0].payload)  # compiled before the serial run is timed
         serial = new_store(folder, "serial")
+        used = time.process_time()
         alone = run_jobs(trainings(blocks), train, serial)
+        used = time.process_time() - used
         arrived = []
         two = new_store(folder, "two")
         start = time.perf_counter()
@@ -99,7 +103,10 @@ def throughput(blocks):
         steady = (last - first) / (ended - begun)
         assert serial.digest() == two.digest()
     rate = blocks / alone.seconds
-    print(f"  serial: {blocks} blocks in {alone.seconds:.1f} s, {rate:.2f} blocks/s")
+    print(
+        f"  serial: {blocks} blocks in {alone.seconds:.1f} s, {rate:.2f} blocks/s, "
+        f"{used / alone.seconds:.2f} cores busy"
+    )
     print(f"  two workers, whole:  {whole:.1f} s, {blocks / whole / rate:.2f} times serial")
     print(f"  two workers, steady: {steady:.2f} blocks/s, {steady / rate:.2f} times serial")
 

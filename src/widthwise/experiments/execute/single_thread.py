@@ -3,7 +3,8 @@
 Linear algebra libraries split a product over as many threads as there are cores, and the last bits
 of the result depend on how many (measured: OpenBLAS, 1000 × 1000 products and eigenvectors). Every
 job therefore computes with one thread: the same bits by every executor, and workers that do not
-fight over the cores.
+fight over the cores. XLA takes the number of its threads from the variable NPROC when JAX first
+computes, and splits its loops among them.
 """
 
 import contextlib
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from typing import Any
 
 _ONE = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+_XLA_THREADS = "NPROC"
 _XLA = "--xla_cpu_multi_thread_eigen=false"
 _CACHE = {
     "jax_compilation_cache_dir": "JAX_COMPILATION_CACHE_DIR",
@@ -31,6 +33,7 @@ def environment() -> dict[str, str]:
     flags = os.environ.get("XLA_FLAGS", "")
     variables = dict.fromkeys(_ONE, "1") | {
         "XLA_FLAGS": flags if _XLA in flags else f"{flags} {_XLA}".strip(),
+        _XLA_THREADS: "1",
         "JAX_ENABLE_X64": "1",
     }
     if "JAX_PLATFORMS" in os.environ:
@@ -57,18 +60,24 @@ def settle() -> None:
 
 
 @contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Linear algebra of this process on one thread while the block runs.
+def one_thread(jobs: int = 1) -> Iterator[None]:
+    """One thread for each of so many jobs of this process while the block runs.
 
-    XLA reads its flag once, when JAX computes first; it is set here for a process that has not
-    computed with JAX yet. XLA's own loops keep their threads; in the networks tried, their bits did
-    not depend on how many.
+    XLA reads its settings once, when JAX computes first: they are for a process that has not
+    computed with JAX yet. In one that has, XLA's loops keep their threads; in the networks tried,
+    their bits did not depend on how many.
     """
     flags = os.environ.get("XLA_FLAGS", "")
     if _XLA not in flags:
         os.environ["XLA_FLAGS"] = f"{flags} {_XLA}".strip()
-    with _limits():
-        yield
+    unset = _XLA_THREADS not in os.environ
+    os.environ.setdefault(_XLA_THREADS, str(jobs))
+    try:
+        with _limits():
+            yield
+    finally:
+        if unset:
+            os.environ.pop(_XLA_THREADS, None)
 
 
 def _limits() -> Any:

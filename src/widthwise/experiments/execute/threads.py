@@ -30,7 +30,7 @@ class Threads:
     def session(self, compute: Compute) -> Iterator["_Session"]:
         """A pool of threads."""
         count = self.workers or os.cpu_count() or 1
-        with one_thread():
+        with one_thread(count):
             pool = ThreadPoolExecutor(count, thread_name_prefix="widthwise")
             try:
                 yield _Session(compute, pool, count)
