@@ -66,6 +66,26 @@ def test_labels(results):
     assert results["initial_ensemble"]["joint_rows"].values.tolist()[0] == "0 1"
 
 
+def test_a_grid_over_data_sets_is_the_studies_of_each(tmp_path):
+    """Sets of other inputs, outputs and draws; outputs that one lacks are no numbers."""
+    asked = changed(compute={"quantities": ["limit_kernels", "ensemble"], "block": 8})
+    asked["compute"]["points"] = [0]
+    asked |= {"budget": {"members": 16}, "data": {"train": 3, "test": 1}}
+    asked["grid"] = {"width": [8], "data": {"name": ["sphere", "iris"], "seed": [0, 5]}}
+    found = Study.from_mapping(asked).run(tmp_path / "grid").results()
+    for name in ("sphere", "iris"):
+        alone = {**asked, "data": {"name": name, "train": 3, "test": 1, "seed": 5}}
+        alone["grid"] = {"width": [8]}
+        one = Study.from_mapping(alone).run(tmp_path / name).results()
+        for quantity, variable in (("limit_kernels", "ntk"), ("ensemble", "cumulant_measured")):
+            ours = found[quantity][variable].sel(data=name, data_seed=5)
+            theirs = one[quantity][variable]
+            labels = {d: theirs[d] for d in theirs.dims if d in ours.dims and d in theirs.coords}
+            np.testing.assert_array_equal(ours.sel(labels).transpose(*theirs.dims), theirs)
+    ntk = found["limit_kernels"]["ntk"]
+    assert not np.allclose(ntk.sel(data_seed=0), ntk.sel(data_seed=5))
+
+
 def test_kernels_are_those_of_the_library(done, results):
     place = setting(done.asked[0].requests[()])
     kernels = ww.limit_kernels(place.net, place.x)

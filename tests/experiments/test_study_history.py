@@ -215,6 +215,24 @@ def test_a_plan_into_another_study_is_refused(tmp_path, capsys):
     assert "holds another study" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("occupied", "words"), [("file", "is a file"), ("folder", "no study")])
+def test_a_plan_is_refused_where_its_run_would_be(tmp_path, capsys, occupied, words):
+    spec = tmp_path / "s.toml"
+    spec.write_text(Study.from_mapping(ONE).spec.to_toml())
+    place = tmp_path / "there"
+    if occupied == "folder":
+        place.mkdir()
+        (place / "notes.txt").write_text("mine")
+    else:
+        place.write_text("mine")
+    said = []
+    for dry in (["--dry-run"], []):
+        assert cli.main(["run", str(spec), "--output", str(place), *dry]) == 2
+        said.append(capsys.readouterr().err)
+    assert said[0] == said[1]
+    assert words in said[0]
+
+
 def test_a_refused_point_says_nothing_about_the_time_of_others(monkeypatch):
     """The cheapest point is refused, the next one takes 0.02 s."""
 

@@ -145,13 +145,16 @@ class Study:
             :class:`~widthwise.experiments.studies.plan.Plan`; ``str()`` is a table.
 
         Raises:
-            ValueError: if data cannot be used, or the directory holds another study.
+            ValueError: if data cannot be used, the directory holds another study or something
+                else, or is a file.
         """
         directory = self.directory if output is None else Path(output)
-        there = directory is not None and (directory / "store.json").exists()
-        store = Store.open(directory) if there and directory is not None else None
-        if store is not None:
+        store = None
+        if directory is not None and (directory / "store.json").exists():
+            store = Store.open(directory)
             self._continues(store)
+        elif directory is not None:
+            Store(directory).refuse_occupied()
         budget = self.spec.budget
         return plans.plan(
             self.spec.title,

@@ -136,23 +136,9 @@ def _default_times(data: dict[str, Any]) -> tuple[float, ...]:
     return (0.0, 10.0, 100.0) if data.get("method") == "descent" else (0.0, 0.5, 1.0, 2.0)
 
 
-class ComparisonSpec(Section):
-    """What to simulate and to compare."""
+class TrainingSpec(Section):
+    """How networks are trained."""
 
-    widths: Annotated[
-        tuple[Annotated[int, Field(ge=1)], ...], Listed, Field(min_length=1), Increasing
-    ] = Field(
-        default=(32, 64, 128, 256),
-        description="increasing whole numbers of at least 1, such as [32, 64, 128, 256]",
-    )
-    members: int = Field(
-        default=200, ge=2, description="a whole number of networks to train per width, at least 2"
-    )
-    initial_members: int = Field(
-        default=4000,
-        ge=4,
-        description="a whole number of networks to sample at initialization per width, at least 4",
-    )
     method: Literal["flow", "descent"] = Field(
         default="flow", description='"flow" (gradient flow) or "descent" (gradient descent)'
     )
@@ -168,6 +154,25 @@ class ComparisonSpec(Section):
     )
     tolerance: float = Field(
         default=1e-4, gt=0, lt=1, description="a number between 0 and 1, for the time integration"
+    )
+
+
+class ComparisonSpec(TrainingSpec):
+    """What to simulate and to compare."""
+
+    widths: Annotated[
+        tuple[Annotated[int, Field(ge=1)], ...], Listed, Field(min_length=1), Increasing
+    ] = Field(
+        default=(32, 64, 128, 256),
+        description="increasing whole numbers of at least 1, such as [32, 64, 128, 256]",
+    )
+    members: int = Field(
+        default=200, ge=2, description="a whole number of networks to train per width, at least 2"
+    )
+    initial_members: int = Field(
+        default=4000,
+        ge=4,
+        description="a whole number of networks to sample at initialization per width, at least 4",
     )
     point: int = Field(
         default=0, ge=0, description="an index among the test points; the first one is 0"

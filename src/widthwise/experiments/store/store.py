@@ -65,18 +65,9 @@ class Store:
             StoreError: if it cannot be written, or another process is making it.
         """
         store = cls(directory)
-        for path in (store.directory, *store.directory.parents):
-            if path.exists() and not path.is_dir():
-                raise ValueError(
-                    f"{path} is a file, so {store.directory} can be no study; give a new directory"
-                )
-        ours = {"specs", "provenance", "blocks", "unfinished", "lock"}
         try:
             store._refuse_another()
-            if store.directory.exists() and {p.name for p in store.directory.iterdir()} - ours:
-                raise ValueError(
-                    f"{store.directory} is not empty and no study; give another directory"
-                )
+            store.refuse_occupied()
             make_directories(store.directory.absolute())
         except OSError as error:
             raise not_written(error, store.directory, "a new study") from error
@@ -88,6 +79,21 @@ class Store:
             store.record(provenance)
             store._put(store._marker, json.dumps(_FORMAT).encode(), "store.json")
         return store
+
+    def refuse_occupied(self) -> None:
+        """Raise where no new study can be made.
+
+        Raises:
+            ValueError: if the directory holds something, or the path is that of a file.
+        """
+        for path in (self.directory, *self.directory.parents):
+            if path.exists() and not path.is_dir():
+                raise ValueError(
+                    f"{path} is a file, so {self.directory} can be no study; give a new directory"
+                )
+        ours = {"specs", "provenance", "blocks", "unfinished", "lock"}
+        if self.directory.exists() and {p.name for p in self.directory.iterdir()} - ours:
+            raise ValueError(f"{self.directory} is not empty and no study; give another directory")
 
     @classmethod
     def open(cls, directory: str | Path) -> "Store":

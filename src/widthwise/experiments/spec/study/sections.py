@@ -9,11 +9,9 @@ from pydantic import Field
 
 from widthwise.experiments.spec.fields import (
     Distinct,
-    Increasing,
     Listed,
     NonNegative,
     Positive,
-    SomePositive,
 )
 from widthwise.experiments.spec.sections import (
     Labels,
@@ -21,6 +19,7 @@ from widthwise.experiments.spec.sections import (
     Points,
     Scaling,
     Section,
+    TrainingSpec,
 )
 from widthwise.model.architecture import MLP
 
@@ -86,31 +85,6 @@ class StudyNetwork(NetworkSpec):
     def __call__(self, outputs: int) -> MLP:
         """The network with this many outputs."""
         return MLP(outputs=outputs, **{f: getattr(self, f) for f in NetworkSpec.model_fields})
-
-
-def _times_of(data: dict[str, Any]) -> tuple[float, ...]:
-    return (0.0, 10.0, 100.0) if data.get("method") == "descent" else (0.0, 0.5, 1.0, 2.0)
-
-
-class TrainingSpec(Section):
-    """How networks are trained."""
-
-    method: Literal["flow", "descent"] = Field(
-        default="flow", description='"flow" (gradient flow) or "descent" (gradient descent)'
-    )
-    step: Positive | None = Field(
-        default=None, description='a number above 0; only for method = "descent"'
-    )
-    times: Annotated[
-        tuple[NonNegative, ...], Listed, Field(min_length=1), Increasing, SomePositive
-    ] = Field(
-        default_factory=_times_of,
-        description="increasing numbers of at least 0: times of gradient flow, such as "
-        "[0, 0.5, 1, 2], or numbers of steps of gradient descent, such as [0, 10, 100]",
-    )
-    tolerance: float = Field(
-        default=1e-4, gt=0, lt=1, description="a number between 0 and 1, for the time integration"
-    )
 
 
 _QuantityName: TypeAlias = Literal[
