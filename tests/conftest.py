@@ -2,8 +2,12 @@
 
 Tests marked slow run under ``make test-all``, and so do the longest of the others, which
 longest.txt names by their measured time: ``make test`` has to end within minutes.
+
+Every compiled program maps memory, and Linux gives a process 65,530 mappings: one that has compiled
+for thousands of tests would die of a segmentation fault. Programs are dropped before.
 """
 
+import gc
 import os
 from pathlib import Path
 
@@ -20,6 +24,8 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 # workers share the cache, and JAX locks it only where its size is bounded
 jax.config.update("jax_compilation_cache_max_size", 2**31)
 
+_MANY_MAPPINGS = 20_000
+
 settings.register_profile("widthwise", derandomize=True, deadline=None, database=None)
 settings.load_profile("widthwise")
 
@@ -30,6 +36,16 @@ def unchecked():
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _few_mappings():
+    """Drop compiled programs at the end of a module after which they are many."""
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.exists() and len(maps.read_bytes().splitlines()) > _MANY_MAPPINGS:
+        jax.clear_caches()
+        gc.collect()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -112,24 +112,27 @@ def test_refusals():
 
 @pytest.mark.slow
 def test_against_sampled_networks():
-    """Six steps with ηλ_max = 1.5: 1/n coefficients of mean and covariance of trained networks."""
+    """Six steps with ηλ_max = 1.5: 1/n coefficients of mean and covariance of trained networks.
+
+    Steps this large make large next orders: at n = 64 the 1/n³ term of the mean is 6 %.
+    """
     net = ww.MLP(1, "tanh", (1.5, 1.0), (0.5, 0.0))
     eigenvalues = ww.linear_flow(net, X, Y, X_TEST).eigenvalues
-    step, steps, widths = 1.5 / eigenvalues[-1], 6, (64, 128, 256)
+    step, steps, widths = 1.5 / eigenvalues[-1], 6, (128, 256, 512, 1024)
     law = ww.training_law(net, X, Y, X_TEST, steps=steps, step=step)
     A = law.solution.propagator(law.dynamics)
     measured = []
     for n in widths:
         options = {"method": "descent", "step": step, "tolerance": None}
-        key = jax.random.key(n)
-        runs = ww.simulate(net, n, X, Y, X_TEST, [steps], 24_000, key, **options)
+        key = jax.random.key(9000 + n)
+        runs = ww.simulate(net, n, X, Y, X_TEST, [steps], 120_000, key, **options)
         initial, end = (np.asarray(v, float)[..., 0] for v in (runs.initial, runs.outputs))
         linear = np.einsum("txa,na->ntx", A, initial) + law.solution.mean(law.dynamics)
         measured.append((trained.mean_shift(end, linear), trained.covariance_shift(end, linear)))
     flow = ww.training_law(net, X, Y, X_TEST, steps * step)
     for kind, name in enumerate(("mean_coefficients", "covariance_coefficients")):
         shifts = [shift[kind] for shift in measured]
-        value, error = trained.extrapolated(widths, shifts, 1, (-1,))
+        value, error = trained.extrapolated(widths, shifts, 1, (-1, -2))
         expected = getattr(law, name)[2].reshape(value.shape)
         z = (value - expected) / error
         assert np.sqrt(np.mean(z**2)) < 1.6
