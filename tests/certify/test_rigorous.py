@@ -119,7 +119,7 @@ def test_bounds_of_a_network_enclose_fifty_digits(scale):
     x[:, 1] = x[:, 0] + rng.normal(size=3) / scale
     parameters = ww.Layer(weight, None), ww.Layer(readout[None], None)
     at = evaluate(ww.MLP(1, "tanh"), parameters, x, y[:, None])
-    network = Verified(at)
+    network = Verified.of(at)
     with mpmath.workdps(50):
         size, theta = exactly(weight, readout, x, y)
         assert abs(size - mpmath.norm(mpmath.matrix(at.residual.tolist()))) <= at.rounding[0]
@@ -139,7 +139,7 @@ def test_the_lipschitz_constant_is_that_of_lemma_3():
     x, parameters = rng.normal(size=(3, 2)), net.init(jax.random.key(1), 6, 2)
     at = evaluate(net, parameters, x, rng.normal(size=(3, 2)), np.sqrt([2.0, 1.0, 1.0]))
     for radius in (0.0, 0.7):
-        found = Verified(at).lipschitz_above(radius)
+        found = Verified.of(at).lipschitz_above(radius)
         assert found == pytest.approx(bounds_at(at).jacobian(radius), rel=1e-7)
 
 

@@ -31,6 +31,7 @@ from widthwise.certify.relations import (
     tied_sentence,
 )
 from widthwise.certify.rigorous.intervals import context
+from widthwise.certify.rigorous.linear import linear_reference_in_intervals
 from widthwise.certify.rigorous.network import Verified
 from widthwise.certify.rigorous.theorems import (
     descent_in_intervals,
@@ -264,7 +265,7 @@ def _attempts_in_intervals(
     net: MLP, at: Evaluation, methods: tuple[str, ...], dynamics: Dynamics, step: float | None
 ) -> Certificate:
     """The methods in turn, those built for intervals; candidates are found with margins."""
-    network = Verified(at)
+    network = Verified.of(at)
     missing = network.available
     if missing is not None:
         reason = f"not available: {missing}; take arithmetic='margins'"
@@ -284,6 +285,8 @@ def _attempts_in_intervals(
                 made = descent_in_intervals(network, eta, "descent_path")
             elif dynamics == "descent":
                 made = _iterate_in_intervals(at, eta)
+            elif method == "linear_reference":
+                made = linear_reference_in_intervals(network)
             else:
                 made = in_intervals(refusal(method, dynamics, _NOT_IN_INTERVALS))
             if made.holds:

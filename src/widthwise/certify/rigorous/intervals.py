@@ -7,6 +7,7 @@ compared by :func:`below` and :func:`at_most`, which hold for all members or not
 
 import importlib
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, TypeAlias
 
@@ -71,8 +72,36 @@ def root(interval: Interval) -> Interval:
 
 def norm(values: Float[np.ndarray, "..."]) -> Interval:
     """The Euclidean (Frobenius) norm of float64 numbers."""
-    iv = context()
-    total = iv.mpf(0)
-    for value in values.ravel():
-        total += exact(value) ** 2
-    return root(total)
+    return length([exact(value) for value in values.ravel()])
+
+
+def length(vector: Sequence[Interval]) -> Interval:
+    """The Euclidean norm of intervals."""
+    return root(sum((value**2 for value in vector), exact(0.0)))
+
+
+def times(matrix: Float[np.ndarray, "rows columns"], vector: Sequence[Interval]) -> list[Interval]:
+    """The product of a float64 matrix and a vector of intervals."""
+    return [
+        sum((exact(a) * b for a, b in zip(row, vector, strict=True)), exact(0.0)) for row in matrix
+    ]
+
+
+def ceiling(interval: Interval) -> Interval:
+    """The float64 of :func:`upper`, exactly: an upper bound to compute with."""
+    return exact(upper(interval))
+
+
+def floor(interval: Interval) -> Interval:
+    """The float64 of :func:`lower`, exactly: a lower bound to compute with."""
+    return exact(lower(interval))
+
+
+def least(*bounds: Interval) -> Interval:
+    """The smallest of several upper bounds."""
+    return min(map(ceiling, bounds), key=upper)
+
+
+def most(*bounds: Interval) -> Interval:
+    """The largest of several upper bounds."""
+    return max(map(ceiling, bounds), key=upper)
