@@ -40,6 +40,7 @@ from widthwise.certify.rigorous.theorems import (
     path_in_intervals,
     positivity,
 )
+from widthwise.certify.rigorous.tube import trajectory_in_intervals
 from widthwise.model.architecture import MLP, Parameters, require_network
 
 Method: TypeAlias = Literal[
@@ -52,8 +53,12 @@ METHODS: dict[str, tuple[str, ...]] = {
 }
 BESIDES = {"flow": ("textbook", "sign_flips"), "descent": ()}
 _NOT_IN_INTERVALS = (
-    "not available: the step rules of this method are not built in interval arithmetic; take "
-    "arithmetic='margins', or dynamics='descent'"
+    "not available: method {!r} is not built in interval arithmetic; take arithmetic='margins' or "
+    "method='auto'"
+)
+_KINKS_NOT_IN_INTERVALS = (
+    "not available: activations with a kink are not certified in interval arithmetic; take "
+    "arithmetic='margins'"
 )
 _FLOW = {
     "textbook": certify_textbook,
@@ -94,8 +99,10 @@ def certify(
         step: η of descent; by default 1/λ_max(Θ_0).
         arithmetic: ``"margins"``: float64 with a-priori bounds of its rounding and of the
             eigenvalue solver, worst cases times a safety factor. ``"interval"``: eigenvalues,
-            constants and hypotheses in outward-rounded intervals, for Theorems 1 and 3 and one
-            hidden layer; needs mpmath (``pip install 'widthwise[interval]'``).
+            constants, the linear flow and hypotheses in outward-rounded intervals, for one hidden
+            layer and a smooth activation, all methods but ``"textbook"``; without
+            ``limit_deviation`` and ``largest_step``. Needs mpmath
+            (``pip install 'widthwise[interval]'``).
 
     Returns:
         :class:`Certificate`. If it does not hold, ``reason`` says why; that is no statement about
@@ -137,7 +144,7 @@ def certify(
         if slopes(net.activation) is None:
             return refusal("none", dynamics, str(missing))
         if arithmetic == "interval":
-            return refusal(method, dynamics, _NOT_IN_INTERVALS)
+            return refusal("none", dynamics, _KINKS_NOT_IN_INTERVALS)
         return _kinked(net, parameters, problem, method, dynamics)
     if method == "sign_flips":
         reason = "for activations with a kink; this one is smooth: take method='auto'"
@@ -287,8 +294,10 @@ def _attempts_in_intervals(
                 made = _iterate_in_intervals(at, eta)
             elif method == "linear_reference":
                 made = linear_reference_in_intervals(network)
+            elif method == "trajectory":
+                made = trajectory_in_intervals(network)
             else:
-                made = in_intervals(refusal(method, dynamics, _NOT_IN_INTERVALS))
+                made = in_intervals(refusal(method, dynamics, _NOT_IN_INTERVALS.format(method)))
             if made.holds:
                 return made.after(tried)
             tried.append(made)

@@ -77,7 +77,7 @@ class Grid(NamedTuple):
 
 def settled(path: float, way: float) -> bool:
     """Whether the tail of this length adds little to the way of the linear flow."""
-    return path < _SETTLED * way
+    return bool(path < _SETTLED * way)
 
 
 class _Sizes(NamedTuple):

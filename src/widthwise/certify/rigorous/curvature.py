@@ -11,6 +11,8 @@ F = ŶŶᵀ - X̃X̃ᵀ there is U with orthonormal rows and |X̃ - ŶU| ≤ η 
 monotone), which changes Ŷᵀ diag(w) Ŷ by |w|_∞(2|Ŷ|η + η²) at most, the corner by M1|u|η.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from jaxtyping import Float
 
@@ -22,7 +24,7 @@ from widthwise.certify.constants.shallow import (
 )
 from widthwise.certify.evaluation import SAFE, Block, Evaluation
 from widthwise.certify.rigorous.eigenvalues import UNIT, largest_eigenvalue
-from widthwise.certify.rigorous.intervals import Interval, ceiling, exact, norm, root
+from widthwise.certify.rigorous.intervals import Interval, ceiling, exact, most, norm, root
 from widthwise.certify.rigorous.network import Verified, gamma
 
 _TINY = 1e-290  # far above what underflow can add
@@ -30,19 +32,27 @@ _CHUNK = 128
 _TRIALS = 60  # of ever larger shifts, until no bound is given
 
 
-def weighted_hessian(network: Verified, u: Float[np.ndarray, " rows"]) -> Interval | None:
-    """|Σ u_i H_i| from above; none where no trial succeeds."""
+class Extremes(NamedTuple):
+    """Upper bounds of -λ_min (or 0) and of |λ|."""
+
+    negative: Interval
+    largest: Interval
+
+
+def weighted_hessian(network: Verified, u: Float[np.ndarray, " rows"]) -> Extremes | None:
+    """The extreme eigenvalues of Σ u_i H_i; none where no trial succeeds."""
     at = network.at
     inputs, eta = _coordinates(extended_inputs(at.problem))
     blocks, force = hessian_blocks(at, u, inputs)
-    largest = largest_of(blocks)
-    if largest is None:
+    found = extremes_of(blocks)
+    if found is None:
         return None
     p, sizes = at.problem, norm(force)
     bent = exact(p.bounds.curvature) * network.column * sizes
     reduced = bent * (2 * norm(inputs) * eta + eta**2) + exact(p.bounds.slope) * sizes * eta
     error = exact(block_error(at, force, inputs))
-    return ceiling(exact(p.scales[-1]) * (largest + error + reduced))
+    scale = exact(p.scales[-1])
+    return Extremes(*(ceiling(scale * (value + error + reduced)) for value in found))
 
 
 def hessian_along(at: Evaluation, direction: tuple[Block, ...]) -> Interval:
@@ -55,29 +65,38 @@ def hessian_along(at: Evaluation, direction: tuple[Block, ...]) -> Interval:
     return ceiling(exact(p.scales[-1]) * (largest + exact(error)))
 
 
-def largest_of(blocks: Float[np.ndarray, "blocks size size"]) -> Interval | None:
-    """The largest |B| of symmetric float64 matrices from above; none where no trial succeeds."""
+def extremes_of(blocks: Float[np.ndarray, "blocks size size"]) -> Extremes | None:
+    """Those of symmetric float64 matrices; none where no trial succeeds."""
     sizes = np.sqrt((blocks**2).sum((1, 2))) * SAFE + _TINY
     if not np.isfinite(sizes).all():
         return None
-    top, order = 0.0, np.argsort(-sizes)
+    lowest = highest = 0.0
+    order = np.argsort(-sizes)
     for start in range(0, len(blocks), _CHUNK):
         chosen = order[start : start + _CHUNK]
-        if sizes[chosen[0]] <= top:
+        if sizes[chosen[0]] <= min(lowest, highest):
             break
-        top = max(top, float(np.abs(np.linalg.eigvalsh(blocks[chosen])).max()))
-    size = blocks.shape[1]
-    step = (size + 4) * UNIT * float(sizes[order[0]])
+        values = np.linalg.eigvalsh(blocks[chosen])
+        lowest, highest = max(lowest, -values.min()), max(highest, values.max())
+    negative, positive = _below(blocks, sizes, lowest), _below(-blocks, sizes, highest)
+    if negative is None or positive is None:
+        return None
+    return Extremes(negative, most(negative, positive))
+
+
+def _below(blocks: np.ndarray, sizes: np.ndarray, candidate: float) -> Interval | None:
+    """An upper bound of every -λ_min, from one as computed."""
+    size, largest = blocks.shape[1], float(sizes.max())
+    step = (size + 4) * UNIT * largest
     for _ in range(_TRIALS):
-        shift = top + step
-        unsure = blocks[sizes > shift]
-        if all(_factors(sign * unsure, shift) for sign in (-1, 1)):
+        shift = float(candidate + step)
+        if _factors(blocks[sizes > shift], shift):
             break
         step *= 2
     else:
         return None
     part = gamma(size + 1) / (1 - gamma(size + 1))
-    trace = size * (exact(shift) + exact(float(sizes[order[0]])))
+    trace = size * (exact(shift) + exact(largest))
     return exact(shift) + part * trace + exact(UNIT) * trace + exact(_TINY)
 
 

@@ -72,7 +72,8 @@ def root(interval: Interval) -> Interval:
 
 def norm(values: Float[np.ndarray, "..."]) -> Interval:
     """The Euclidean (Frobenius) norm of float64 numbers."""
-    return length([exact(value) for value in values.ravel()])
+    number = context().mpf
+    return length([number(value) for value in values.ravel().tolist()])
 
 
 def length(vector: Sequence[Interval]) -> Interval:
@@ -82,8 +83,10 @@ def length(vector: Sequence[Interval]) -> Interval:
 
 def times(matrix: Float[np.ndarray, "rows columns"], vector: Sequence[Interval]) -> list[Interval]:
     """The product of a float64 matrix and a vector of intervals."""
+    number, zero = context().mpf, exact(0.0)
     return [
-        sum((exact(a) * b for a, b in zip(row, vector, strict=True)), exact(0.0)) for row in matrix
+        sum((number(a) * b for a, b in zip(row, vector, strict=True)), zero)
+        for row in matrix.tolist()
     ]
 
 

@@ -224,11 +224,11 @@ class _Tube:
     def _span(self, then: Moment, new: Displaced) -> _Span:
         now, node, start = self.moment, self.node, self.start
         turn, turn_gradient = self.flow.turn(now, then)
-        way = ceiling(self.flow.way(now, then) + most(node.distance, new.distance))
+        way = ceiling(self.flow.way(now, then) + node.distance + new.distance)
         r, lost = now.residual, now.error
         L = node.network.lipschitz(exact(0.0))
         weighted = weighted_hessian(node.network, r)
-        mu = L * now.size if weighted is None else weighted + L * lost
+        mu = L * now.size if weighted is None else weighted.largest + L * lost
         nu = hessian_along(node.network.at, start.at.pull(r)) + L * (
             self.beta * lost + self._pulled_error(r)
         )
@@ -282,7 +282,7 @@ class _Tube:
             (
                 self.positive,
                 Hypothesis(name, upper(change), "<", lower(node.sigma)),
-                Hypothesis("|r_T| at most σ S - ½ L S²", upper(size), "<=", last.reach),
+                last.condition,
             ),
             rate=last.rate,
             since=now.time,

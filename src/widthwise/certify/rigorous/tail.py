@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from widthwise.certify.certificate import Hypothesis
 from widthwise.certify.evaluation import SAFE
 from widthwise.certify.posterior.path import shortest_path
 from widthwise.certify.rigorous.intervals import (
@@ -29,13 +30,13 @@ class Tail(NamedTuple):
         length: S.
         change: L(S) S from above.
         rate: (α - L(S) S)² from below.
-        reach: α S - ½ L(S) S² from below.
+        condition: that 2 L(S)|r| is below α², which α S - ½ L(S) S² ≥ |r| implies.
     """
 
     length: Interval
     change: Interval
     rate: float
-    reach: float
+    condition: Hypothesis
 
 
 def tail(alpha: Interval, size: Interval, lipschitz: Callable[[Interval], Interval]) -> Tail | None:
@@ -52,6 +53,7 @@ def tail(alpha: Interval, size: Interval, lipschitz: Callable[[Interval], Interv
     alpha, S = floor(alpha), exact(found.length * SAFE)
     L = ceiling(lipschitz(S))
     reach, change = alpha * S - L * S**2 / 2, ceiling(L * S)
-    if not (at_most(size, reach) and below(change, alpha)):
+    condition = Hypothesis("2 L |r_T| below σ²", upper(2 * L * size), "<", lower(alpha**2))
+    if not (at_most(size, reach) and below(change, alpha) and condition.holds):
         return None
-    return Tail(S, change, max(lower((alpha - change) ** 2), 0.0), lower(reach))
+    return Tail(S, change, max(lower((alpha - change) ** 2), 0.0), condition)
