@@ -191,8 +191,10 @@ def test_refusals_in_intervals(monkeypatch, unchecked):
     assert "the closest pair is points 0 and 1, |cosine|" in singular.reason
     assert "intervals" in singular.assumption
     deep = ww.MLP(2, "erf")
-    made = certify(deep, deep.init(jax.random.key(0), 8, 3), x, y, arithmetic="interval")
-    assert "one hidden layer, this network has 2" in made.reason
+    layers = deep.init(jax.random.key(0), 8, 3)
+    made = certify(deep, layers, x, y, "trajectory", arithmetic="interval")
+    assert "known here for one hidden layer only" in made.reason
+    assert "intervals" in made.assumption
     with pytest.raises(ValueError, match="arithmetic must be 'margins' or 'interval', got 'exact'"):
         certify(ERF, parameters, x, y, arithmetic="exact")
     intervals.context.cache_clear()

@@ -205,9 +205,11 @@ def test_linear_reference(kind, depth):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("n", "m", "outputs"), [(24, 2, 1), (100, 2, 2)])
-def test_linear_reference_in_intervals(kind, n, m, outputs):
-    case = drawn(kind, 1, n, m, outputs, 0)
+@pytest.mark.parametrize(
+    ("depth", "n", "m", "outputs"), [(1, 24, 2, 1), (1, 100, 2, 2), (2, 24, 2, 1)]
+)
+def test_linear_reference_in_intervals(kind, depth, n, m, outputs):
+    case = drawn(kind, depth, n, m, outputs, 0)
     assert check(linear_reference_in_intervals, kind, case, 5)
 
 

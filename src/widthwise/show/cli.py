@@ -175,8 +175,8 @@ def certify(
     arithmetic: Annotated[
         Arithmetic,
         Parameter(
-            help="Float64 with bounds of its rounding, or outward-rounded intervals (one hidden "
-            "layer, a smooth activation)."
+            help="Float64 with bounds of its rounding, or outward-rounded intervals (smooth "
+            "activations)."
         ),
     ] = "margins",
     width_for: Annotated[

@@ -60,6 +60,7 @@ _KINKS_NOT_IN_INTERVALS = (
     "not available: activations with a kink are not certified in interval arithmetic; take "
     "arithmetic='margins'"
 )
+_LATER, _FEW = 7, 16  # iterates of deep networks tried in intervals, the first beyond none
 _FLOW = {
     "textbook": certify_textbook,
     "path": certify_path,
@@ -99,9 +100,9 @@ def certify(
         step: η of descent; by default 1/λ_max(Θ_0).
         arithmetic: ``"margins"``: float64 with a-priori bounds of its rounding and of the
             eigenvalue solver, worst cases times a safety factor. ``"interval"``: eigenvalues,
-            constants, the linear flow and hypotheses in outward-rounded intervals, for one hidden
-            layer and a smooth activation, all methods but ``"textbook"``; without
-            ``limit_deviation`` and ``largest_step``. Needs mpmath
+            constants, the linear flow and hypotheses in outward-rounded intervals, for smooth
+            activations and all methods but ``"textbook"``; without ``limit_deviation`` and
+            ``largest_step``, and with a larger Lipschitz constant at depth ≥ 2. Needs mpmath
             (``pip install 'widthwise[interval]'``).
 
     Returns:
@@ -305,10 +306,20 @@ def _attempts_in_intervals(
 
 
 def _iterate_in_intervals(at: Evaluation, step: float) -> Certificate:
-    """Theorem 3 in intervals from the iterate at which it is found with margins, if one is."""
+    """Theorem 3 in intervals from the iterate at which it is found with margins, if one is.
+
+    Deeper networks have a larger Lipschitz constant in intervals: later iterates are tried too.
+    """
     found = certify_descent_trajectory(at, bounds_at(at), step)
     if found.holds:
-        return iterate_in_intervals(at, step, int(found.since))
+        count, made = int(found.since), None
+        for _ in range(_LATER if at.problem.depth > 1 else 1):
+            made = iterate_in_intervals(at, step, count)
+            if made.holds:
+                break
+            count = max(2 * count, _FEW)
+        assert made is not None
+        return made
     reason = f"the search in float64 found no iterate to check in intervals: {found.reason}"
     return replace(found, reason=reason)
 

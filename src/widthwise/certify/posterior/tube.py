@@ -54,7 +54,7 @@ CHECK = 0.01  # length between two kernels that are compared with Θ_0
 SETTLED = 0.9  # the tail's rate is a^2 with a at least this part of σ_min, or no better is found
 EXTRA = 40  # in so many panels
 END = 60.0  # last time, in units of 1/α_0²
-_UNAVAILABLE = (
+UNAVAILABLE = (
     "not available: the flow tube needs a Lipschitz constant of the Hessian, known here for one "
     "hidden layer only; the linear reference and gradient descent are certified at any depth"
 )
@@ -107,7 +107,7 @@ class _Failed(Exception):
 def certify_trajectory(at: Evaluation, bounds: object, spectrum: Spectrum) -> Certificate:
     """Theorem 4 from these parameters."""
     if not isinstance(bounds, ShallowBounds):
-        return refusal(METHOD, "flow", _UNAVAILABLE)
+        return refusal(METHOD, "flow", UNAVAILABLE)
     if not spectrum.alpha > 0:
         reason = "the kernel at the start is not certified positive"
         return refusal(METHOD, "flow", reason, spectrum.positive)

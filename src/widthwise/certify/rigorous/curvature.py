@@ -24,8 +24,8 @@ from widthwise.certify.constants.shallow import (
 )
 from widthwise.certify.evaluation import SAFE, Block, Evaluation
 from widthwise.certify.rigorous.eigenvalues import UNIT, largest_eigenvalue
-from widthwise.certify.rigorous.intervals import Interval, ceiling, exact, most, norm, root
-from widthwise.certify.rigorous.network import Verified, gamma
+from widthwise.certify.rigorous.intervals import Interval, ceiling, exact, gamma, most, norm, root
+from widthwise.certify.rigorous.network import Verified
 
 _TINY = 1e-290  # far above what underflow can add
 _CHUNK = 128

@@ -108,3 +108,9 @@ def least(*bounds: Interval) -> Interval:
 def most(*bounds: Interval) -> Interval:
     """The largest of several upper bounds."""
     return max(map(ceiling, bounds), key=upper)
+
+
+def gamma(terms: int) -> Interval:
+    """γ_n = nu/(1 - nu)."""
+    made = exact(terms) * exact(2.0**-53)
+    return made / (1 - made)

@@ -2,10 +2,11 @@ r"""Theorem 2' with every number an interval.
 
 The inequalities are those of :mod:`widthwise.certify.posterior.linear`; here every quantity on the
 right of them is a float64 rounded outward from intervals, the linear flow is enclosed
-(:mod:`.flow`), the matrices of the network along it have radii (:mod:`.displaced`), the Hessians
-verified norms (:mod:`.curvature`). On each interval of time a guess of δ counts only if the step
-rules, evaluated in intervals, return strictly less. θ_lin(t) itself is not a float64 vector: how
-far the evaluated one can be from it is part of the way between the points.
+(:mod:`.flow`), the matrices of the network along it have radii (:mod:`.displaced`). The Hessians of
+one hidden layer have verified norms (:mod:`.curvature`); deeper, μ = L|r_lin| and ν = L|J_0ᵀr_lin|.
+On each interval of time a guess of δ counts only if the step rules, evaluated in intervals, return
+strictly less. θ_lin(t) itself is not a float64 vector: how far the evaluated one can be from it is
+part of the way between the times.
 """
 
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from widthwise.certify.rigorous.intervals import (
     context,
     exact,
     floor,
+    gamma,
     least,
     lower,
     most,
@@ -35,7 +37,7 @@ from widthwise.certify.rigorous.intervals import (
     root,
     upper,
 )
-from widthwise.certify.rigorous.network import Verified, gamma
+from widthwise.certify.rigorous.network import Verified
 from widthwise.certify.rigorous.tail import Tail, tail
 from widthwise.certify.rigorous.theorems import ASSUMPTION, in_intervals, positivity
 
@@ -222,16 +224,11 @@ class _Tube:
         return ceiling((start.jacobian_error + products) * norm(v))
 
     def _span(self, then: Moment, new: Displaced) -> _Span:
-        now, node, start = self.moment, self.node, self.start
+        now, node = self.moment, self.node
         turn, turn_gradient = self.flow.turn(now, then)
         way = ceiling(self.flow.way(now, then) + node.distance + new.distance)
         r, lost = now.residual, now.error
-        L = node.network.lipschitz(exact(0.0))
-        weighted = weighted_hessian(node.network, r)
-        mu = L * now.size if weighted is None else weighted.largest + L * lost
-        nu = hessian_along(node.network.at, start.at.pull(r)) + L * (
-            self.beta * lost + self._pulled_error(r)
-        )
+        mu, nu = self._curvatures(r, lost)
         return _Span(
             node,
             exact(then.time) - exact(now.time),
@@ -245,8 +242,21 @@ class _Tube:
             ceiling(node.jacobian_change(r) + node.jacobian_size * lost),
             ceiling(node.forward_change(r) + node.jacobian_size * self.beta * lost),
             ceiling(node.kernel_change(r) + node.change_size * (turn + lost)),
-            (ceiling(mu), ceiling(nu)),
+            (mu, nu),
         )
+
+    def _curvatures(self, r: np.ndarray, lost: Interval) -> tuple[Interval, Interval]:
+        """|Σ r_lin,i H_i| and |D²f[·, J_0ᵀr_lin]| at the network here."""
+        now, node, start = self.moment, self.node, self.start
+        L = node.network.lipschitz(exact(0.0))
+        mu, nu = L * now.size, L * now.gradient
+        if start.deep is not None:
+            return ceiling(mu), ceiling(nu)
+        weighted = weighted_hessian(node.network, r)
+        if weighted is not None:
+            mu = least(mu, weighted.largest + L * lost)
+        along = hessian_along(node.network.at, start.at.pull(r))
+        return ceiling(mu), least(nu, along + L * (self.beta * lost + self._pulled_error(r)))
 
     def _finish(self, late: bool) -> Certificate | None:
         """Theorem 1 from here, once what it adds is small or time is up."""

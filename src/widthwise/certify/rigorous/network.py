@@ -8,7 +8,8 @@ with at most a few million roundings, which the outward factor 1 + 1e-9 covers. 
     |Θ̂ - ĴĴᵀ| ≤ γ_K tr ĴĴᵀ,   K = 2 max width + L + 16,   |ĴĴᵀ - Θ| ≤ 2|Ĵ||δJ| + |δJ|²,
 
 and for the Gram matrix K of d extended inputs its entrywise powers are off by pγ_{d+8} tr K^{∘p}.
-The eigenvalues of the float64 matrices are bounded in :mod:`.eigenvalues`. Taken for granted: IEEE
+The eigenvalues of the float64 matrices are bounded in :mod:`.eigenvalues`, the Lipschitz constant
+of networks of two and more hidden layers in :mod:`.deep`. Taken for granted: IEEE
 arithmetic; that the float64 values of φ and φ' are within 64 units of rounding, relative to the
 size of value and argument; and the declared sup-norms of φ' and φ''. The network is the one whose
 scales (weight_std over the root of the fan-in) are the float64 numbers used.
@@ -22,12 +23,12 @@ from jaxtyping import Float
 
 from widthwise.certify.constants.shallow import extended_inputs
 from widthwise.certify.evaluation import SAFE, Evaluation, Problem
+from widthwise.certify.rigorous.deep import DeepConstants
 from widthwise.certify.rigorous.eigenvalues import (
-    UNIT,
     largest_eigenvalue,
     smallest_eigenvalue,
 )
-from widthwise.certify.rigorous.intervals import Interval, exact, norm, root, upper
+from widthwise.certify.rigorous.intervals import Interval, exact, gamma, norm, root, upper
 
 _COVERED = 4_000_000  # roundings in a row that 1 + 1e-9 covers with room
 
@@ -39,26 +40,26 @@ class Verified:
     Args:
         at: the network and its derivative in float64.
         powers: √λ_max of K, K∘K and K∘K∘K from above, which depend on the data alone.
+        deep: the constants of a network of two or more hidden layers.
     """
 
     at: Evaluation
     powers: tuple[Interval, Interval, Interval]
+    deep: DeepConstants | None = None
 
     @classmethod
     def of(cls, at: Evaluation) -> "Verified":
         """The bounds of a network."""
-        return cls(at, verified_powers(at.problem))
+        deep = DeepConstants.of(at) if at.problem.depth > 1 else None
+        return cls(at, verified_powers(at.problem), deep)
 
     def moved(self, at: Evaluation) -> "Verified":
         """The bounds of the network at other parameters."""
-        return Verified(at, self.powers)
+        return Verified(at, self.powers, None if self.deep is None else self.deep.moved(at))
 
     @property
     def available(self) -> str | None:
         """Why the bounds do not cover this network, if they do not."""
-        p = self.at.problem
-        if p.depth != 1:
-            return f"interval arithmetic is built for one hidden layer, this network has {p.depth}"
         if sum(block.weight.size for block in self.at.blocks) > _COVERED * len(self.at.blocks):
             return "the network is too large for the error bounds of interval arithmetic"
         return None
@@ -107,7 +108,9 @@ class Verified:
         return root(exact(largest_eigenvalue(self.at.kernel)) + self.kernel_radius)
 
     def lipschitz(self, radius: Interval) -> Interval:
-        """L(R), the Lipschitz constant of J on the ball of this radius (Lemma 3)."""
+        """L(R), the Lipschitz constant of J on the ball of this radius."""
+        if self.deep is not None:
+            return self.deep.jacobian(radius)
         p = self.at.problem
         first, second, _ = self.powers
         a = (self.column + radius) * exact(p.bounds.curvature) * second
@@ -115,9 +118,9 @@ class Verified:
         return exact(p.scales[-1]) * (a + root(a**2 + 4 * b**2)) / 2
 
     def hessian(self, radius: Interval) -> Interval | None:
-        """L3(R), the Lipschitz constant of the Hessian on that ball; none where M3 is unknown."""
+        """L3(R), the Lipschitz constant of the Hessian on that ball; none where it is unknown."""
         p = self.at.problem
-        if not np.isfinite(p.bounds.third):
+        if self.deep is not None or not np.isfinite(p.bounds.third):
             return None
         cubic = (self.column + radius) * exact(p.bounds.third) * self.powers[2]
         return exact(p.scales[-1]) * (cubic + 3 * exact(p.bounds.curvature) * self.powers[1])
@@ -145,9 +148,3 @@ def verified_powers(problem: Problem) -> tuple[Interval, Interval, Interval]:
         return root(exact(largest_eigenvalue(matrix)) + rounded)
 
     return bound(1), bound(2), bound(3)
-
-
-def gamma(terms: int) -> Interval:
-    """γ_n = nu/(1 - nu)."""
-    made = exact(terms) * exact(UNIT)
-    return made / (1 - made)

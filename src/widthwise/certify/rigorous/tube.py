@@ -40,6 +40,7 @@ from widthwise.certify.posterior.tube import (
     PANELS,
     SETTLED,
     TOLERANCES,
+    UNAVAILABLE,
     first_pace,
     laid,
     next_pace,
@@ -117,6 +118,8 @@ class _Failed(Exception):
 
 def trajectory_in_intervals(network: Verified) -> Certificate:
     """Theorem 4 from these parameters."""
+    if network.deep is not None:
+        return in_intervals(refusal(METHOD, "flow", UNAVAILABLE))
     positive = positivity(network)
     flow = LinearFlow(network) if positive.holds else None
     if flow is None or not flow.settles:
