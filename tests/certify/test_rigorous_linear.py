@@ -154,6 +154,38 @@ def test_the_linear_flow_is_enclosed(points, inputs, width):
         assert_just_above(flow.displacement(), _size(truth.J.T * integral(mpmath.inf)), 1e-8)
 
 
+def test_no_eigenvector_is_trusted(monkeypatch):
+    """Eigenpairs off by 1e-3: wider bounds, and still bounds, of sizes of either sign of error."""
+    layers, x, y = problem(3, 2, 40)
+    network = Verified.of(evaluate(TANH, layers, x, y[:, None]))
+    with mpmath.workdps(50):
+        truth = Exact(layers, x, y)
+        residual, integral = flow_of(truth)
+        solver = np.linalg.eigh
+        for seed in range(4):
+            off = 1e-3 * np.random.default_rng(seed).normal(size=(4, 3))
+
+            def wrong(matrix, off=off):
+                values, vectors = solver(matrix)
+                return values * (1 + off[3]), vectors + off[:3]
+
+            monkeypatch.setattr(np.linalg, "eigh", wrong)
+            flow = LinearFlow(network)
+            for unit in np.eye(3):
+                coordinates = [exact(value) for value in unit]
+                vector = mpmath.matrix((flow._vectors @ unit).tolist())
+                assert _size(vector) <= upper(flow._norm(coordinates))
+                assert _size(truth.J.T * vector) <= upper(flow._pulled(coordinates))
+            for t in (0.0, 0.37, 25.0):
+                moment, r, way = flow.at(t), residual(t), truth.J.T * integral(t)
+                assert _size(_vector(moment.residual) - r) <= upper(moment.error) < 0.1
+                gap = _size(_vector(moment.preimage) - integral(t))
+                assert gap <= upper(moment.preimage_error)
+                assert _size(r) <= upper(moment.size)
+                assert _size(truth.J.T * r) <= upper(moment.gradient)
+                assert _size(way) <= upper(flow.displacement(moment))
+
+
 @pytest.mark.parametrize("scale", [1e-3, 1.0])
 def test_matrices_of_a_displaced_network_enclose_fifty_digits(scale):
     layers, x, y = problem(3, 2, 8)
@@ -193,6 +225,21 @@ def test_hessians_enclose_fifty_digits(points, inputs):
         assert_just_above(found.negative, -lowest, 1e-6)
         assert_just_above(found.largest, largest, 1e-6)
         assert_just_above(hessian_along(at, direction), truth.along(direction), 1e-6)
+
+
+def test_wrong_coordinates_of_many_inputs_are_paid_for(monkeypatch):
+    layers, x, y = problem(3, 5, 5)
+    at = evaluate(TANH, layers, x, y[:, None])
+    u = np.random.default_rng(1).normal(size=3)
+    monkeypatch.setattr(
+        np.linalg, "qr", lambda rows, made=np.linalg.qr: (None, 0.9 * made(rows)[1])
+    )
+    found = weighted_hessian(Verified.of(at), u)
+    assert found is not None
+    with mpmath.workdps(50):
+        lowest, largest = Exact(layers, x, y).weighted(u)
+        assert -lowest <= upper(found.negative)
+        assert largest <= upper(found.largest)
 
 
 def test_the_largest_of_many_blocks():
