@@ -29,6 +29,8 @@ from widthwise.certify.posterior.linear import certify_linear_reference
 from widthwise.certify.posterior.path import certify_path
 from widthwise.certify.posterior.spectrum import Spectrum
 from widthwise.certify.posterior.tube import certify_trajectory
+from widthwise.certify.rigorous import linear, tube
+from widthwise.certify.rigorous.network import Verified
 from widthwise.model.architecture import Layer
 
 KINDS = ["tanh", "erf", "softplus", "gelu", "sin"]
@@ -47,6 +49,14 @@ def descent(at, bounds, spectrum):
 
 def descent_trajectory(at, bounds, spectrum):
     return certify_descent_trajectory(at, bounds, float(1 / spectrum.values[-1]))
+
+
+def linear_reference_in_intervals(at, bounds, spectrum):
+    return linear.linear_reference_in_intervals(Verified.of(at))
+
+
+def trajectory_in_intervals(at, bounds, spectrum):
+    return tube.trajectory_in_intervals(Verified.of(at))
 
 
 def scaled(factor):
@@ -191,6 +201,23 @@ def test_linear_reference(kind, depth):
         case = drawn(kind, depth, n, m, outputs, 0)
         held += check(certify_linear_reference, kind, case, 5)
     assert held >= 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("depth", "n", "m", "outputs"), [(1, 24, 2, 1), (1, 100, 2, 2), (2, 24, 2, 1)]
+)
+def test_linear_reference_in_intervals(kind, depth, n, m, outputs):
+    case = drawn(kind, depth, n, m, outputs, 0)
+    assert check(linear_reference_in_intervals, kind, case, 5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["tanh", "gelu"])
+def test_trajectory_in_intervals(kind):
+    case = drawn(kind, 1, 8, 2, 1, 0)
+    assert check(trajectory_in_intervals, kind, case, 3)
 
 
 @pytest.mark.slow

@@ -174,7 +174,10 @@ def certify(
     ] = "auto",
     arithmetic: Annotated[
         Arithmetic,
-        Parameter(help="Float64 with bounds of its rounding, or outward-rounded intervals."),
+        Parameter(
+            help="Float64 with bounds of its rounding, or outward-rounded intervals (smooth "
+            "activations)."
+        ),
     ] = "margins",
     width_for: Annotated[
         float | None,

@@ -25,6 +25,8 @@ asked for and kept along short ways: L on the ball around θ' is at most that on
 with |θ' - θ| added to its radius.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from widthwise.certify.constants.preactivations import PreactivationBounds
@@ -35,30 +37,57 @@ _AGAIN = 4e9  # and at every later point
 _KEPT = 0.02  # way along which they are kept
 
 
+class LayerSizes(NamedTuple):
+    """Upper bounds point by point, and the matrices whose norms are needed too, by layer.
+
+    Args:
+        rows: |(c_l h_i^{l-1}, s_l)|.
+        neurons: max_k |∂f_i/∂h^l_k|, the norm over outputs.
+        gradients: |∂f_i/∂z^l|.
+        extended: the rows (c_l h_i^{l-1}, s_l) times the roots of the multiplicities, as computed.
+        errors: how far these can be from the exact ones, in Frobenius norm.
+    """
+
+    rows: list[np.ndarray]
+    neurons: list[np.ndarray]
+    gradients: list[np.ndarray]
+    extended: list[np.ndarray]
+    errors: list[float]
+
+
+def layer_sizes(at: Evaluation) -> LayerSizes:
+    """The :class:`LayerSizes` of a network at its parameters."""
+    p = at.problem
+    extended = [
+        np.concatenate([p.scales[l] * h, np.full((len(h), 1), p.bias_scales[l])], axis=1)
+        for l, h in enumerate(at.features[:-1])
+    ]
+    errors = [p.scales[l] * norms(error) for l, error in enumerate(at.forward_errors[0][:-1])]
+    to_h, to_z = (
+        [(np.abs(g) + error) for g, error in zip(*pair, strict=True)]
+        for pair in zip(at.backward, at.backward_errors, strict=True)
+    )
+    return LayerSizes(
+        [norms(e) * SAFE + error for e, error in zip(extended, errors, strict=True)],
+        [np.sqrt((g**2).sum(1)).max(1) * SAFE for g in to_h],
+        [norms(g) * SAFE for g in to_z],
+        [p.root[:, None] * e for e in extended],
+        [float(np.linalg.norm(p.root * error)) for error in errors],
+    )
+
+
 class DeepBounds:
     """The constant of a network of any depth at one value of its parameters."""
 
     def __init__(self, at: Evaluation, near: PreactivationBounds | None = None):
-        p = at.problem
         self.at = at
         self._near, self._affordable = near, _AFFORDABLE if near is None else _AGAIN
         self._operators = [_largest(block.weight) for block in at.blocks[:-1]]
-        extended = [
-            np.concatenate([p.scales[l] * h, np.full((len(h), 1), p.bias_scales[l])], axis=1)
-            for l, h in enumerate(at.features[:-1])
-        ]
-        errors = [p.scales[l] * norms(error) for l, error in enumerate(at.forward_errors[0][:-1])]
-        self._rows = [norms(e) * SAFE + error for e, error in zip(extended, errors, strict=True)]
+        sizes = layer_sizes(at)
+        self._rows, self._neurons, self._gradients = sizes.rows, sizes.neurons, sizes.gradients
         self._stacked = [
-            _largest(p.root[:, None] * e) + float(np.linalg.norm(p.root * error))
-            for e, error in zip(extended, errors, strict=True)
+            _largest(rows) + error for rows, error in zip(sizes.extended, sizes.errors, strict=True)
         ]
-        to_h, to_z = (
-            [(np.abs(g) + error) for g, error in zip(*pair, strict=True)]
-            for pair in zip(at.backward, at.backward_errors, strict=True)
-        )
-        self._neurons = [np.sqrt((g**2).sum(1)).max(1) * SAFE for g in to_h]
-        self._gradients = [norms(g) * SAFE for g in to_z]
 
     def moved(self, at: Evaluation) -> "DeepBounds":
         """The constants at other parameters."""

@@ -100,6 +100,25 @@ def _reduced(inputs: np.ndarray) -> np.ndarray:
 def _block_extremes(at: Evaluation, u: np.ndarray) -> tuple[float, float]:
     p = at.problem
     inputs = _reduced(extended_inputs(p))
+    blocks, force = hessian_blocks(at, u, inputs)
+    norms = np.sqrt((blocks**2).sum((1, 2)))
+    negative = largest = 0.0
+    for chosen in np.array_split(np.argsort(-norms), -(-len(blocks) // 128)):
+        if norms[chosen[0]] <= negative:  # |λ| ≤ |block|_F, and negative ≤ largest
+            break
+        values = np.linalg.eigvalsh(blocks[chosen])
+        negative = max(negative, float(-values[:, 0].min()))
+        largest = max(largest, float(np.abs(values).max()))
+    solver = 8 * blocks.shape[1] ** 2 * UNIT * float(norms.max())
+    slack = solver + block_error(at, force, inputs)
+    return tuple(p.scales[-1] * (value + slack) * SAFE for value in (negative, largest))  # pyright: ignore[reportReturnType]
+
+
+def hessian_blocks(
+    at: Evaluation, u: Float[np.ndarray, " rows"], inputs: Float[np.ndarray, "points extended"]
+) -> tuple[Float[np.ndarray, "width size size"], Float[np.ndarray, "points outputs"]]:
+    """The blocks of Σ u_i H_i over c_1, and u by points and outputs with the multiplicities."""
+    p = at.problem
     readout = at.blocks[-1].weight
     _, slope, curvature = at.preactivation(0)
     size, (k, n) = inputs.shape[1], readout.shape
@@ -111,16 +130,7 @@ def _block_extremes(at: Evaluation, u: np.ndarray) -> tuple[float, float]:
     blocks[:, :size, :size] = (weight @ pairs).reshape(n, size, size)
     blocks[:, :size, size:] = corner
     blocks[:, size:, :size] = corner.transpose(0, 2, 1)
-    norms = np.sqrt((blocks**2).sum((1, 2)))
-    negative = largest = 0.0
-    for chosen in np.array_split(np.argsort(-norms), -(-n // 128)):
-        if norms[chosen[0]] <= negative:  # |λ| ≤ |block|_F, and negative ≤ largest
-            break
-        values = np.linalg.eigvalsh(blocks[chosen])
-        negative = max(negative, float(-values[:, 0].min()))
-        largest = max(largest, float(np.abs(values).max()))
-    slack = 8 * (size + k) ** 2 * UNIT * float(norms.max()) + _block_error(at, force, inputs)
-    return tuple(p.scales[-1] * (value + slack) * SAFE for value in (negative, largest))  # pyright: ignore[reportReturnType]
+    return blocks, force
 
 
 def _local_errors(at: Evaluation, terms: int) -> tuple[float, float]:
@@ -136,7 +146,7 @@ def _local_errors(at: Evaluation, terms: int) -> tuple[float, float]:
     return b.curvature * moved + each * b.slope, third + each * b.curvature
 
 
-def _block_error(at: Evaluation, force: np.ndarray, inputs: np.ndarray) -> float:
+def block_error(at: Evaluation, force: np.ndarray, inputs: np.ndarray) -> float:
     """How far the computed blocks are from those of the exact network, in Frobenius norm."""
     slope, curvature = _local_errors(at, len(inputs) + inputs.shape[1] + force.shape[1] + 10)
     column = np.sqrt((at.blocks[-1].weight ** 2).sum(0).max())
@@ -146,6 +156,13 @@ def _block_error(at: Evaluation, force: np.ndarray, inputs: np.ndarray) -> float
 
 
 def _along(at: Evaluation, v: tuple) -> float:
+    gram, error = along_gram(at, v)
+    terms = at.blocks[-1].weight.shape[1] + extended_inputs(at.problem).shape[1]
+    return at.problem.scales[-1] * (_root_of_largest(gram, terms) + error) * SAFE
+
+
+def along_gram(at: Evaluation, v: tuple) -> tuple[Float[np.ndarray, "rows rows"], float]:
+    """BBᵀ for B = D²f[·, v]/c_1, and how far the B of which it is can be from the exact one."""
     p = at.problem
     _, slope, curvature = at.preactivation(0)
     readout = at.blocks[-1].weight
@@ -161,13 +178,11 @@ def _along(at: Evaluation, v: tuple) -> float:
     gram += np.kron(by_readout @ by_readout.T, np.eye(k))
     root = np.repeat(p.root, k)
     gram = root[:, None] * gram * root
-    largest = _root_of_largest(gram, by_weight.shape[-1] + inputs.shape[1])
-    error = _along_error(at, v, float(np.linalg.norm(shift)), inputs)
-    return p.scales[-1] * (largest + error) * SAFE
+    return gram, _along_error(at, v, float(np.linalg.norm(shift)), inputs)
 
 
 def _along_error(at: Evaluation, v: tuple, shift: float, inputs: np.ndarray) -> float:
-    """How far the matrix of which :func:`_along` takes the norm is from the exact one, |·|_F."""
+    """How far the computed D²f[·, v]/c_1 is from the exact one, |·|_F."""
     p = at.problem
     terms = p.x.shape[1] + 10
     slope, curvature = _local_errors(at, terms)

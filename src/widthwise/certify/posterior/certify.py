@@ -31,6 +31,7 @@ from widthwise.certify.relations import (
     tied_sentence,
 )
 from widthwise.certify.rigorous.intervals import context
+from widthwise.certify.rigorous.linear import linear_reference_in_intervals
 from widthwise.certify.rigorous.network import Verified
 from widthwise.certify.rigorous.theorems import (
     descent_in_intervals,
@@ -39,6 +40,7 @@ from widthwise.certify.rigorous.theorems import (
     path_in_intervals,
     positivity,
 )
+from widthwise.certify.rigorous.tube import trajectory_in_intervals
 from widthwise.model.architecture import MLP, Parameters, require_network
 
 Method: TypeAlias = Literal[
@@ -51,9 +53,14 @@ METHODS: dict[str, tuple[str, ...]] = {
 }
 BESIDES = {"flow": ("textbook", "sign_flips"), "descent": ()}
 _NOT_IN_INTERVALS = (
-    "not available: the step rules of this method are not built in interval arithmetic; take "
-    "arithmetic='margins', or dynamics='descent'"
+    "not available: method {!r} is not built in interval arithmetic; take arithmetic='margins' or "
+    "method='auto'"
 )
+_KINKS_NOT_IN_INTERVALS = (
+    "not available: activations with a kink are not certified in interval arithmetic; take "
+    "arithmetic='margins'"
+)
+_LATER, _FEW = 7, 16  # iterates of deep networks tried in intervals, the first beyond none
 _FLOW = {
     "textbook": certify_textbook,
     "path": certify_path,
@@ -93,8 +100,10 @@ def certify(
         step: η of descent; by default 1/λ_max(Θ_0).
         arithmetic: ``"margins"``: float64 with a-priori bounds of its rounding and of the
             eigenvalue solver, worst cases times a safety factor. ``"interval"``: eigenvalues,
-            constants and hypotheses in outward-rounded intervals, for Theorems 1 and 3 and one
-            hidden layer; needs mpmath (``pip install 'widthwise[interval]'``).
+            constants, the linear flow and hypotheses in outward-rounded intervals, for smooth
+            activations and all methods but ``"textbook"``; without ``limit_deviation`` and
+            ``largest_step``, and with a larger Lipschitz constant at depth ≥ 2. Needs mpmath
+            (``pip install 'widthwise[interval]'``).
 
     Returns:
         :class:`Certificate`. If it does not hold, ``reason`` says why; that is no statement about
@@ -136,7 +145,7 @@ def certify(
         if slopes(net.activation) is None:
             return refusal("none", dynamics, str(missing))
         if arithmetic == "interval":
-            return refusal(method, dynamics, _NOT_IN_INTERVALS)
+            return refusal("none", dynamics, _KINKS_NOT_IN_INTERVALS)
         return _kinked(net, parameters, problem, method, dynamics)
     if method == "sign_flips":
         reason = "for activations with a kink; this one is smooth: take method='auto'"
@@ -264,7 +273,7 @@ def _attempts_in_intervals(
     net: MLP, at: Evaluation, methods: tuple[str, ...], dynamics: Dynamics, step: float | None
 ) -> Certificate:
     """The methods in turn, those built for intervals; candidates are found with margins."""
-    network = Verified(at)
+    network = Verified.of(at)
     missing = network.available
     if missing is not None:
         reason = f"not available: {missing}; take arithmetic='margins'"
@@ -284,8 +293,12 @@ def _attempts_in_intervals(
                 made = descent_in_intervals(network, eta, "descent_path")
             elif dynamics == "descent":
                 made = _iterate_in_intervals(at, eta)
+            elif method == "linear_reference":
+                made = linear_reference_in_intervals(network)
+            elif method == "trajectory":
+                made = trajectory_in_intervals(network)
             else:
-                made = in_intervals(refusal(method, dynamics, _NOT_IN_INTERVALS))
+                made = in_intervals(refusal(method, dynamics, _NOT_IN_INTERVALS.format(method)))
             if made.holds:
                 return made.after(tried)
             tried.append(made)
@@ -293,10 +306,20 @@ def _attempts_in_intervals(
 
 
 def _iterate_in_intervals(at: Evaluation, step: float) -> Certificate:
-    """Theorem 3 in intervals from the iterate at which it is found with margins, if one is."""
+    """Theorem 3 in intervals from the iterate at which it is found with margins, if one is.
+
+    Deeper networks have a larger Lipschitz constant in intervals: later iterates are tried too.
+    """
     found = certify_descent_trajectory(at, bounds_at(at), step)
     if found.holds:
-        return iterate_in_intervals(at, step, int(found.since))
+        count, made = int(found.since), None
+        for _ in range(_LATER if at.problem.depth > 1 else 1):
+            made = iterate_in_intervals(at, step, count)
+            if made.holds:
+                break
+            count = max(2 * count, _FEW)
+        assert made is not None
+        return made
     reason = f"the search in float64 found no iterate to check in intervals: {found.reason}"
     return replace(found, reason=reason)
 

@@ -35,11 +35,49 @@ from widthwise.certify.posterior.curve import gradient_error
 from widthwise.certify.posterior.path import Path, shortest_path
 from widthwise.certify.posterior.spectrum import LinearReference, Spectrum, kernel_margin
 
-_METHOD = "linear_reference"
+METHOD = "linear_reference"
 _START = 1e-2  # first time at width 1000 and below, in units of 1/λ_max
 _END = 24.0  # last time, in units of 1/α²
 _RATIO = 0.04  # relative length of an interval at width 1000 and below
+_LATE = 0.9  # part of the last time, from which any tail will do
+_SETTLED = 0.002  # of the way of the linear flow, below which a tail adds little
 _RELIABLE = 1e3  # λ_min must exceed its margin by this factor
+
+
+class Grid(NamedTuple):
+    """Times at which the network is evaluated, refined with its width.
+
+    Args:
+        first: the first of them.
+        finest: relative length of an interval.
+        last: where the tube ends, certified or not.
+    """
+
+    first: float
+    finest: float
+    last: float
+
+    @classmethod
+    def of(cls, at: Evaluation, largest: float, alpha: float) -> "Grid":
+        """The grid for a network whose kernel has these λ_max and √λ_min."""
+        width = min(block.weight.shape[1] for block in at.blocks[1:])
+        finest = _RATIO * min(1.0, (1000 / width) ** 0.5)
+        return cls(_START * finest / _RATIO / largest, finest, _END / alpha**2)
+
+    def after(self, t: float) -> float:
+        """The time after t."""
+        if t == 0:
+            return self.first
+        return t + max(t * self.finest, min(self.first, t * _RATIO))
+
+    def late(self, t: float) -> bool:
+        """Whether it is time to be content with a long tail."""
+        return t > _LATE * self.last
+
+
+def settled(path: float, way: float) -> bool:
+    """Whether the tail of this length adds little to the way of the linear flow."""
+    return bool(path < _SETTLED * way)
 
 
 class _Sizes(NamedTuple):
@@ -187,7 +225,7 @@ def certify_linear_reference(at: Evaluation, bounds: Bounds, spectrum: Spectrum)
     )
     if not reliable.holds:
         reason = "the linear flow of Θ_0 cannot be computed reliably: its kernel is too singular"
-        return refusal(_METHOD, "flow", reason, reliable)
+        return refusal(METHOD, "flow", reason, reliable)
     return _Tube(at, bounds, spectrum).run(reliable)
 
 
@@ -195,26 +233,22 @@ class _Tube:
     def __init__(self, at: Evaluation, bounds: Bounds, spectrum: Spectrum):
         self.start, self.spectrum = at, spectrum
         self.reference = LinearReference(spectrum)
-        width = min(block.weight.shape[1] for block in at.blocks[1:])
-        self.finest = _RATIO * min(1.0, (1000 / width) ** 0.5)
-        self.first = _START * self.finest / _RATIO / float(spectrum.values[-1])
+        self.grid = Grid.of(at, float(spectrum.values[-1]), spectrum.alpha)
         self.node = _Node.of(at, bounds, at, 0.0)
         self.gradient_error = gradient_error([at], spectrum.beta)
         self.sizes, self.seen, self.time = _Sizes(), _Supremum(), 0.0
 
     def run(self, reliable: Hypothesis) -> Certificate:
-        alpha, end = self.spectrum.alpha, _END / self.spectrum.alpha**2
-        after = self.first
-        while self.time < end:
-            stopped = self._step(after)
+        alpha = self.spectrum.alpha
+        while self.time < self.grid.last:
+            stopped = self._step(self.grid.after(self.time))
             if stopped is not None:
-                return refusal(_METHOD, "flow", stopped, reliable, self._failed())
-            after = self.time + max(self.time * self.finest, min(self.first, self.time * _RATIO))
+                return refusal(METHOD, "flow", stopped, reliable, self._failed())
             made = self._finish(reliable) if self.time * alpha**2 > 1 else None
             if made is not None:
                 return made
         reason = "the tube around the linear flow never became narrow enough for Theorem 1"
-        return refusal(_METHOD, "flow", reason, reliable, self._failed())
+        return refusal(METHOD, "flow", reason, reliable, self._failed())
 
     def _failed(self) -> Hypothesis:
         reach = self.node.bounds.jacobian(self.sizes.distance) * self.sizes.distance
@@ -288,8 +322,8 @@ class _Tube:
         if not np.isfinite(path.length):
             return None
         way = r.displacement(np.inf)
-        settled = path.length < 0.002 * way and size + r.size(t) <= self.seen.residual
-        if not settled and self.time * s.alpha**2 <= 0.9 * _END:
+        short = settled(path.length, way) and size + r.size(t) <= self.seen.residual
+        if not short and not self.grid.late(self.time):
             return None
         return self._certificate(reliable, delta, left, size, path)
 
@@ -301,7 +335,7 @@ class _Tube:
         beta = node.beta + node.bounds.jacobian(delta) * delta
         return Certificate(
             True,
-            _METHOD,
+            METHOD,
             "flow",
             "gradient flow stays near the linear flow of Θ_0 and converges to zero loss",
             (

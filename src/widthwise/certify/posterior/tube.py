@@ -42,19 +42,19 @@ from widthwise.certify.posterior.curve import (
 from widthwise.certify.posterior.path import Path, shortest_path
 from widthwise.certify.posterior.spectrum import LinearReference, Spectrum, kernel_margin
 
-_METHOD = "trajectory"
+METHOD = "trajectory"
 TOLERANCES = (1e-3, 1e-5, 1e-7)
 """Defects relative to the gradient, tried in turn."""
 _GROWTH = 0.05  # of the exponent of ε over a panel, by what is not known between its points
 _ARCS = 128  # in a panel at most
-_PANELS = 500
+PANELS = 500
 _NUMBERS = 5e6  # that the points of a panel may hold, per array
 _STABLE = 1.5  # longest arc, in units of 1/λ_max
-_CHECK = 0.01  # length between two kernels that are compared with Θ_0
-_SETTLED = 0.9  # the tail's rate is a^2 with a at least this part of σ_min, or no better is found
-_EXTRA = 40  # in so many panels
-_END = 60.0  # last time, in units of 1/α_0²
-_UNAVAILABLE = (
+CHECK = 0.01  # length between two kernels that are compared with Θ_0
+SETTLED = 0.9  # the tail's rate is a^2 with a at least this part of σ_min, or no better is found
+EXTRA = 40  # in so many panels
+END = 60.0  # last time, in units of 1/α_0²
+UNAVAILABLE = (
     "not available: the flow tube needs a Lipschitz constant of the Hessian, known here for one "
     "hidden layer only; the linear reference and gradient descent are certified at any depth"
 )
@@ -107,12 +107,12 @@ class _Failed(Exception):
 def certify_trajectory(at: Evaluation, bounds: object, spectrum: Spectrum) -> Certificate:
     """Theorem 4 from these parameters."""
     if not isinstance(bounds, ShallowBounds):
-        return refusal(_METHOD, "flow", _UNAVAILABLE)
+        return refusal(METHOD, "flow", UNAVAILABLE)
     if not spectrum.alpha > 0:
         reason = "the kernel at the start is not certified positive"
-        return refusal(_METHOD, "flow", reason, spectrum.positive)
+        return refusal(METHOD, "flow", reason, spectrum.positive)
     start = _Start(at, bounds, spectrum, LinearReference(spectrum))
-    made = refusal(_METHOD, "flow", "no step was tried")
+    made = refusal(METHOD, "flow", "no step was tried")
     for tolerance in TOLERANCES:
         made = _follow(start, tolerance)
         if made.holds:
@@ -123,20 +123,22 @@ def certify_trajectory(at: Evaluation, bounds: object, spectrum: Spectrum) -> Ce
 def _follow(start: _Start, tolerance: float) -> Certificate:
     """The tube with arcs of one accuracy."""
     tube, current = _Tube(node(start.at)), start.spectrum
-    made, extra, pace = None, 0, _first_pace(start, tolerance)
+    made, extra = None, 0
+    pace = first_pace(tube.node, start.bounds, current, tolerance)
     try:
-        for _ in range(_PANELS):
+        for _ in range(PANELS):
             left, size, path = _tail(start, tube, current)
             if np.isfinite(path.length):
                 made, extra = _certificate(start, tube, current, left, size, path), extra + 1
-                if path.slack > _SETTLED * left or extra > _EXTRA:
+                if path.slack > SETTLED * left or extra > EXTRA:
                     return made
-            if tube.time * start.spectrum.alpha**2 > _END:
+            if tube.time * start.spectrum.alpha**2 > END:
                 raise _Failed(f"no tail is certified until time {tube.time:.3g}")
-            panel = _panel(start, tube, current, pace)
+            bounds = start.bounds.moved(tube.node.at)
+            panel = _validated(start, tube, *laid(tube.node, tube.width, bounds, current, pace))
             tube, current = _moved(start, tube, panel), Spectrum.of(panel.nodes[-1].at)
-            pace = _next_pace(panel, pace, tolerance)
-        raise _Failed(f"{_PANELS} panels reach time {tube.time:.3g} only, no tail is certified")
+            pace = next_pace(panel.arcs[-1], panel.around, pace, tolerance)
+        raise _Failed(f"{PANELS} panels reach time {tube.time:.3g} only, no tail is certified")
     except _Failed as failed:
         if made is not None:
             return made
@@ -145,7 +147,7 @@ def _follow(start: _Start, tolerance: float) -> Certificate:
         held = Hypothesis("L ε below σ_min(J)", reach, "<", current.alpha)
         size = float(np.linalg.norm(tube.node.at.residual))
         remedy = f"{failed}; |r| is then about {size:.3g}; a wider network may do"
-        return refusal(_METHOD, "flow", remedy, held)
+        return refusal(METHOD, "flow", remedy, held)
 
 
 def _tail(start: _Start, tube: _Tube, spectrum: Spectrum) -> tuple[float, float, Path]:
@@ -159,18 +161,17 @@ def _tail(start: _Start, tube: _Tube, spectrum: Spectrum) -> tuple[float, float,
     return left, size, shortest_path(left, size, lambda S: bounds.jacobian(width + S))
 
 
-def _first_pace(start: _Start, tolerance: float) -> float:
+def first_pace(first: Node, bounds: ShallowBounds, s: Spectrum, tolerance: float) -> float:
     """The length of the first arcs."""
-    s = start.spectrum
-    L, L3 = start.bounds.jacobian(0.1), start.bounds.hessian(0.1)
-    g = start.linear.gradient(0.0)
-    bent = (3 * s.beta * L + (L3 if np.isfinite(L3) else 0.0) * s.size) * g + s.beta**4
+    L, L3 = bounds.jacobian(0.1), bounds.hessian(0.1)
+    third = L3 if np.isfinite(L3) else 0.0
+    bent = (3 * s.beta * L + third * s.size) * first.size + s.beta**4
     return float(min((12 * tolerance / bent) ** 0.5, _STABLE / s.beta**2))
 
 
-def _next_pace(panel: _Panel, pace: float, tolerance: float) -> float:
-    last = panel.arcs[-1]
-    second, around = second_derivative(last, panel.around), panel.around
+def next_pace(last: Arc, around: Around, pace: float, tolerance: float) -> float:
+    """The length of the arcs after this one."""
+    second = second_derivative(last, around)
     if np.isfinite(second):
         wanted = (12 * tolerance * last.speed / second) ** 0.5
     else:
@@ -179,13 +180,14 @@ def _next_pace(panel: _Panel, pace: float, tolerance: float) -> float:
     return float(min(wanted, 2 * pace, _STABLE / around.beta**2))
 
 
-def _panel(start: _Start, tube: _Tube, spectrum: Spectrum, pace: float) -> _Panel:
-    """The curve continued by a panel, and the width of the tube at its end."""
-    bounds = start.bounds.moved(tube.node.at)
-    L, L3 = bounds.jacobian(tube.width), bounds.hessian(tube.width)
+def laid(
+    first: Node, width: float, bounds: ShallowBounds, spectrum: Spectrum, pace: float
+) -> tuple[tuple[Node, ...], tuple[Arc, ...], Evaluation]:
+    """The points and arcs of a panel that begins here, and the network in its middle."""
+    L, L3 = bounds.jacobian(width), bounds.hessian(width)
     drift = L * spectrum.beta + (L3 if np.isfinite(L3) else L) * spectrum.size
-    limit = min(_ARCS, _NUMBERS / tube.node.at.backward[1][0].size)
-    nodes, arcs, way, time = [tube.node], [], 0.0, 0.0
+    limit = min(_ARCS, _NUMBERS / first.at.backward[1][0].size)
+    nodes, arcs, way, time = [first], [], 0.0, 0.0
     while len(arcs) < 2 or (len(arcs) < limit and time * way * drift < 2 * _GROWTH):
         end, arc = advance(nodes[-1], pace)
         nodes.append(end)
@@ -193,7 +195,7 @@ def _panel(start: _Start, tube: _Tube, spectrum: Spectrum, pace: float) -> _Pane
         way, time = way + arc.length, time + arc.duration
     lengths = np.cumsum([arc.length for arc in arcs])
     centre = nodes[1 + int(np.searchsorted(lengths, lengths[-1] / 2))].at
-    return _validated(start, tube, tuple(nodes), tuple(arcs), centre)
+    return tuple(nodes), tuple(arcs), centre
 
 
 def _validated(
@@ -251,7 +253,7 @@ def _kernel_change(start: _Start, panel: _Panel) -> float:
     checked, gaps = [panel.nodes[0].at], [0.0]
     for arc, end in zip(panel.arcs, panel.nodes[1:], strict=True):
         gaps[-1] += arc.length
-        if gaps[-1] > _CHECK:
+        if gaps[-1] > CHECK:
             checked.append(end.at)
             gaps.append(0.0)
     checked.append(panel.nodes[-1].at)
@@ -299,7 +301,7 @@ def _certificate(
     kernel = gap + s.margin + start.spectrum.margin + 2 * s.beta * change + change**2
     return Certificate(
         True,
-        _METHOD,
+        METHOD,
         "flow",
         f"gradient flow stays in a validated tube ({tube.panels} panels, width "
         f"{up(tube.width, 2)}) and converges to zero loss",

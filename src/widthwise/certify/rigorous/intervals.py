@@ -7,6 +7,7 @@ compared by :func:`below` and :func:`at_most`, which hold for all members or not
 
 import importlib
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, TypeAlias
 
@@ -71,8 +72,45 @@ def root(interval: Interval) -> Interval:
 
 def norm(values: Float[np.ndarray, "..."]) -> Interval:
     """The Euclidean (Frobenius) norm of float64 numbers."""
-    iv = context()
-    total = iv.mpf(0)
-    for value in values.ravel():
-        total += exact(value) ** 2
-    return root(total)
+    number = context().mpf
+    return length([number(value) for value in values.ravel().tolist()])
+
+
+def length(vector: Sequence[Interval]) -> Interval:
+    """The Euclidean norm of intervals."""
+    return root(sum((value**2 for value in vector), exact(0.0)))
+
+
+def times(matrix: Float[np.ndarray, "rows columns"], vector: Sequence[Interval]) -> list[Interval]:
+    """The product of a float64 matrix and a vector of intervals."""
+    number, zero = context().mpf, exact(0.0)
+    return [
+        sum((number(a) * b for a, b in zip(row, vector, strict=True)), zero)
+        for row in matrix.tolist()
+    ]
+
+
+def ceiling(interval: Interval) -> Interval:
+    """The float64 of :func:`upper`, exactly: an upper bound to compute with."""
+    return exact(upper(interval))
+
+
+def floor(interval: Interval) -> Interval:
+    """The float64 of :func:`lower`, exactly: a lower bound to compute with."""
+    return exact(lower(interval))
+
+
+def least(*bounds: Interval) -> Interval:
+    """The smallest of several upper bounds."""
+    return min(map(ceiling, bounds), key=upper)
+
+
+def most(*bounds: Interval) -> Interval:
+    """The largest of several upper bounds."""
+    return max(map(ceiling, bounds), key=upper)
+
+
+def gamma(terms: int) -> Interval:
+    """γ_n = nu/(1 - nu)."""
+    made = exact(terms) * exact(2.0**-53)
+    return made / (1 - made)

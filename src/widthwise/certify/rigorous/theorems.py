@@ -134,12 +134,12 @@ def iterate_in_intervals(start: Evaluation, step: float, count: int) -> Certific
     at = start
     for _ in range(count):
         at = at.moved(at.pull(step * at.residual))
-    made = descent_in_intervals(Verified(at), step, "descent_trajectory")
+    made = descent_in_intervals(Verified.of(at), step, "descent_trajectory")
     if not made.holds:
         return replace(made, reason=f"at the float64 iterate {count}: {made.reason}")
     assert made.movement is not None
     assert made.ntk_change is not None
-    here, there = Verified(start), Verified(at)
+    here, there = Verified.of(start), Verified.of(at)
     gap = at.kernel - start.kernel
     moved = max(largest_eigenvalue(gap), largest_eigenvalue(-gap))
     apart = (
