@@ -244,6 +244,7 @@ def test_ctrl_c_of_processes_ends_at_once_and_says_how_to_go_on(tmp_path, refere
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # shells may ignore it
     ) as run:
         while not list(directory.glob("blocks/*/*/*.zip")) and run.poll() is None:
             time.sleep(0.1)
@@ -256,6 +257,23 @@ def test_ctrl_c_of_processes_ends_at_once_and_says_how_to_go_on(tmp_path, refere
         f"widthwise resume {directory}\n"
     )
     assert 0 < kept < len(JOBS)
+
+
+def test_workers_that_die_before_they_have_started_are_started_again():
+    local, made = executor("local", deaths=3), []
+
+    def cluster():
+        made.append(len(made))
+        if len(made) <= dies:
+            raise RuntimeError("Nanny failed to start.") from OSError("no memory")
+        return "cluster"
+
+    dies = 3
+    assert local._started(cluster) == "cluster"
+    assert len(made) == 4
+    made, dies = [], 4
+    with pytest.raises(ExecutionError, match=r"not start, 4 times \(no memory\).*fewer workers"):
+        local._started(cluster)
 
 
 def deadly(payload):

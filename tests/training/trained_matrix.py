@@ -17,7 +17,8 @@ X, Y, X_TEST = np.array([[-1.0], [0.4]]), np.array([1.0, -0.7]), np.array([[1.5]
 TIMES = [0.5, 2.0]
 WIDTHS = (64, 128, 256, 512)
 MEMBERS = {1: (16_000, 16_000, 16_000, 12_000), 2: (4_000, 3_000, 1_500, 750)}
-_MORE = 2  # times as many deep networks of skewed laws, where three powers are told apart
+# times as many deep networks of skewed laws, where three powers are told apart
+MORE = {("tanh", "skewed", 2): 2, ("softplus", "skewed", 2): 14}
 SKEWED = ww.laws.Gamma(4.0)
 TWO = ww.laws.Discrete([2.0, -0.5], [0.2, 0.8])  # n² gamma variates would take longer than training
 
@@ -70,7 +71,7 @@ def measured(name, seed=0) -> tuple[TrainingLaw, dict[int, ControlledEnsemble]]:
         Y,
         X_TEST,
         TIMES,
-        [count * (_MORE if name[1:] == ("skewed", 2) else 1) for count in MEMBERS[name[2]]],
+        [count * MORE.get(name, 1) for count in MEMBERS[name[2]]],
         jax.random.key(seed),
         precision="float32",
     )

@@ -8,12 +8,13 @@ A script that uses it needs the usual ``if __name__ == "__main__":``, as the pro
 import contextlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from widthwise import _checks as checks
 from widthwise.experiments.execute.dask_session import INSTALL, DaskSession, connected
+from widthwise.experiments.execute.executor import ExecutionError
 from widthwise.experiments.execute.outcome import Compute
 from widthwise.experiments.execute.single_thread import environment
 
@@ -28,7 +29,8 @@ class Local:
         workers: how many; as many as cores by default.
         memory: of each worker, such as ``"4GB"``, beyond which it is stopped; the host's memory
             shared out by default.
-        deaths: a job is given up when more workers than this have died computing it.
+        deaths: a job is given up when more workers than this have died computing it, and the run
+            when the processes have died more often than this before they had started.
         dashboard: port of Dask's dashboard on this host; ``None``: no dashboard.
     """
 
@@ -48,6 +50,7 @@ class Local:
 
         Raises:
             ImportError: if dask.distributed is missing.
+            ExecutionError: if the processes die before they have started, again and again.
         """
         try:
             from dask import config
@@ -71,9 +74,9 @@ class Local:
             **({} if shown else {"distributed.scheduler.http.routes": []}),
             "distributed.worker.http.routes": [],
         }
-        with (
-            config.set(options),
-            LocalCluster(
+
+        def cluster() -> Any:
+            return LocalCluster(
                 n_workers=count,
                 threads_per_worker=1,
                 worker_class=Brief,
@@ -82,9 +85,26 @@ class Local:
                 dashboard_address=f"{_HERE}:{self.dashboard if shown else 0}",
                 scheduler_kwargs={"dashboard": shown},
                 silence_logs=logging.CRITICAL,
-            ) as cluster,
-            connected(cluster, timeout=60) as client,
+            )
+
+        with (
+            config.set(options),
+            self._started(cluster) as made,
+            connected(made, timeout=60) as client,
         ):
             if not shown:
-                cluster.scheduler.http_server.stop()  # pyright: ignore[reportAttributeAccessIssue]
+                made.scheduler.http_server.stop()
             yield DaskSession(client, compute, count)
+
+    def _started(self, cluster: Callable[[], Any]) -> Any:
+        """A cluster; a worker that dies before it has started spoils it, and all start again."""
+        reasons = []
+        while len(reasons) <= self.deaths:
+            try:
+                return cluster()
+            except RuntimeError as error:
+                reasons.append(error.__cause__ or error)
+        raise ExecutionError(
+            f"worker processes did not start, {len(reasons)} times ({reasons[-1]}); there may be "
+            "too little memory for so many: give fewer workers"
+        ) from reasons[-1]
