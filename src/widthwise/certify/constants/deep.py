@@ -30,7 +30,7 @@ import numpy as np
 from widthwise.certify.constants.preactivations import PreactivationBounds
 from widthwise.certify.evaluation import SAFE, UNIT, Evaluation, norms
 
-_AFFORDABLE = 4e10  # multiplications for the matrices at the start
+_AFFORDABLE = 1e11  # multiplications for the matrices at the start
 _AGAIN = 4e9  # and at every later point
 _KEPT = 0.02  # way along which they are kept
 
