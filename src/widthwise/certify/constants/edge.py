@@ -8,7 +8,7 @@ Primes are anywhere on the ball. z^l moves by at most ζ^l in Euclidean norm, wh
 and everything else by telescoping products, one factor moved at a time. With J, D, S, s, g as there,
 
     D' - D = Σ_p J'^{l←p} diag(δ^p) D^{p←j} + c D'^{l←p+1} dW^{p+1} diag(s^p) D^{p←j},   j ≤ p < l,
-    g'^l - g^l = Σ_{p>l} J'^{p←l}ᵀ (δ^p g'^p) + c_p F'^{p-1←l}ᵀ dW^pᵀ s'^p g'^p + F'^{L←l}ᵀ dA,
+    g'^l - g^l = Σ_{p>l} J^{p←l}ᵀ (δ^p g'^p) + c_p F^{p-1←l}ᵀ dW^pᵀ s'^p g'^p + c F^{L←l}ᵀ dAᵀ,
 
 F^{p←l} = ∂h^p/∂h^l. A change δ in the middle is not worth |δ|_∞ of two operator norms, and not the
 largest column either: |J diag(δ) D| ≤ |δ|₂ |Jᵀ|_{2→4} |D|_{2→4}. The gradient is followed in the
@@ -202,39 +202,38 @@ def _slack(at: Evaluation, l: int) -> Points:
 def _backward(at: Evaluation, centre: Centre, forward: _Forward, radius: float):
     """The bends, and |∂f/∂z|, by layer."""
     p, m2 = at.problem, at.problem.bounds.curvature
-    top = p.depth - 1
     bends: list = [None] * p.depth
-    peaks: list = [None] * p.depth
+    turned: list = [None] * p.depth
     gradients: list = [None] * p.depth + [np.ones(len(p.x))]
+    readout = float(np.linalg.norm(at.blocks[-1].weight))
+    operators = [*centre.operators, readout]
     for l in reversed(range(p.depth)):
         rounding = norms(at.backward_errors[0][l])
         change, largest = (
-            sum(
-                _through(forward, kind, q, l) * forward.turns[q][0] * peaks[q]
-                for q in range(l + 1, p.depth)
-            )
-            + radius * _shared(p.scales, forward, kind, gradients, l, top)
+            sum(jump[q, l] * turned[q] for q in range(l + 1, p.depth))
+            + radius * _shared(p.scales, centre.slopes, jump, gradients, l)
             + rounding
-            for kind in ("jumps", "columns")
+            for jump in (centre.jumps, centre.columns)
         )
+        total = norms(at.backward[0][l]) * SAFE
+        whole = p.scales[l + 1] * (operators[l + 1] + radius) * gradients[l + 1]
+        whole = np.minimum(total + change, whole) * SAFE
+        change = np.minimum(change, total + whole)
         largest = np.minimum(change, largest)
-        peaks[l] = (centre.peaks[l] + largest) * SAFE
         bends[l] = _bend(at, centre, forward, l, change, largest)
-        change = change * forward.slopes[l] + centre.peaks[l] * m2 * forward.moves[l]
-        gradients[l] = (centre.gradients[l] + change + norms(at.backward_errors[1][l])) * SAFE
+        euclidean, most = forward.turns[l]
+        turned[l] = np.minimum(euclidean * (centre.peaks[l] + largest), most * whole) * SAFE
+        apart = change * forward.slopes[l] + centre.peaks[l] * m2 * forward.moves[l]
+        apart = centre.gradients[l] + apart + norms(at.backward_errors[1][l])
+        gradients[l] = np.minimum(apart, forward.slopes[l] * whole) * SAFE
     return bends, gradients
 
 
-def _through(forward: _Forward, kind: str, q: int, l: int) -> Points:
-    """|J'^{q←l}|, or its largest column."""
-    return getattr(forward, kind)[q, l]
-
-
-def _shared(scales, forward: _Forward, kind: str, gradients: list, l: int, top: int):
+def _shared(scales, slopes: list[Points], jump: Pairs, gradients: list, l: int):
     """The parts in dW^{l+1}, …, dA, between which the radius is shared."""
     total = 0.0
-    for q in range(l, top + 1):
-        below = 1.0 if q == l else forward.slopes[q] * _through(forward, kind, q, l)
+    for q in range(l, len(slopes)):
+        below = 1.0 if q == l else slopes[q] * jump[q, l]
         total = total + (scales[q + 1] * below * gradients[q + 1]) ** 2
     return np.sqrt(total)
 
