@@ -1,14 +1,11 @@
 """Lipschitz constants of deep networks against power iteration and search over the ball."""
 
-from collections.abc import Callable
-from typing import NamedTuple
-
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import widthwise as ww
+from certify.steepest import climbed, power_iteration, second_derivative
 from certify.trained_networks import Trained
 from widthwise.certify.constants.ball import bounds_at
 from widthwise.certify.constants.preactivations import PreactivationBounds
@@ -21,59 +18,6 @@ def problem(kind, depth, n, m, outputs=1, bias=0.3, seed=0):
     net = ww.MLP(depth, kind, bias_std=bias, outputs=outputs)
     x, y = rng.normal(size=(m, 3)), rng.normal(size=(m, outputs))
     return net, net.init(jax.random.key(seed), n, 3), x, y
-
-
-class Maps(NamedTuple):
-    """D²f[v, v], Σ u_i H_i v, and the gradient of |D²f[v, v]|² in θ."""
-
-    along: Callable
-    weighted: Callable
-    steeper: Callable
-
-
-def second_derivative(function):
-    """The maps of a function of one flat vector θ."""
-
-    def along(theta, v):
-        slope = lambda at: jax.jvp(function, (at,), (v,))[1]  # noqa: E731
-        return jax.jvp(slope, (theta,), (v,))[1]
-
-    def weighted(theta, u, v):
-        return jax.jvp(jax.grad(lambda at: u @ function(at)), (theta,), (v,))[1]
-
-    steeper = jax.grad(lambda theta, v: jnp.sum(along(theta, v) ** 2))
-    return Maps(jax.jit(along), jax.jit(weighted), jax.jit(steeper))
-
-
-def power_iteration(maps, theta, tries=3, rounds=40, seed=0):
-    """A lower bound of |D²f| at θ, and the direction that reaches it."""
-    rng, best, steepest = np.random.default_rng(seed), 0.0, np.zeros(len(theta))
-    for _ in range(tries):
-        v = rng.normal(size=len(theta))
-        for _ in range(rounds):
-            v = v / np.linalg.norm(v)
-            q = np.asarray(maps.along(theta, v))
-            if not q.any():
-                break
-            if np.linalg.norm(q) > best:
-                best, steepest = float(np.linalg.norm(q)), v
-            w = np.asarray(maps.weighted(theta, q / np.linalg.norm(q), v))
-            v = w / np.linalg.norm(w) + 0.3 * v
-    return best, steepest
-
-
-def climbed(start, maps, radius, rounds=6, seed=0):
-    """The largest |D²f| found in a ball: power iteration, then steps of θ that increase it."""
-    theta, best = start, 0.0
-    for k in range(rounds):
-        found, v = power_iteration(maps, theta, 2, 15, seed + k)
-        best = max(best, found)
-        g = np.asarray(maps.steeper(theta, v))
-        if not (radius and g.any()):
-            break
-        move = theta - start + radius * g / np.linalg.norm(g)
-        theta = start + move * min(1.0, radius / np.linalg.norm(move))
-    return best
 
 
 @pytest.mark.parametrize(

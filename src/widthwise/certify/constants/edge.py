@@ -11,8 +11,10 @@ and everything else by telescoping products, one factor moved at a time. With J,
     g'^l - g^l = Σ_{p>l} J^{p←l}ᵀ (δ^p g'^p) + c_p F^{p-1←l}ᵀ dW^pᵀ s'^p g'^p + c F^{L←l}ᵀ dAᵀ,
 
 F^{p←l} = ∂h^p/∂h^l. A change δ in the middle is not worth |δ|_∞ of two operator norms, and not the
-largest column either: |J diag(δ) D| ≤ |δ|₂ |Jᵀ|_{2→4} |D|_{2→4}. The gradient is followed in the
-Euclidean norm and in the maximum over neurons, for which J enters by its largest column.
+largest column either: |J diag(δ) D| ≤ |δ|₂ |Jᵀ|_{2→4} |D|_{2→4}. In the norm 2→4 itself a change of
+D weighs still less, |J diag(δ) D|_{2→4} ≤ max_a |J e_a|₄ |δ|₂ |D|, by |δ∘Dv|₁ ≤ |δ|₂ |Dv|₂. The
+gradient is followed in the Euclidean norm and in the maximum over neurons, for which J enters by its
+largest column.
 
 For S, b = φ'' g the bend, both sides expand around the centre, where their sums over layers are
 products with S itself, signs included: S' - S is
@@ -143,7 +145,8 @@ class _Forward:
         one, none = np.ones(points), np.zeros(points)
         self.derivatives = {(l, l): (one, none) for l in range(p.depth)}
         self.fourths = {(l, l): one for l in range(p.depth)}
-        self.jumps, self.columns, self.raised = {}, {}, {}
+        self._fourth_changes = dict.fromkeys(self.fourths, none)
+        self.jumps, self.columns, self.raised, self._quartic = {}, {}, {}, {}
         self.moves, self.slopes, self.turns = [], [], []
         self.inputs = [none]
         for l in range(p.depth):
@@ -159,33 +162,39 @@ class _Forward:
             self.inputs.append(p.scales[l + 1] * m1 * self.moves[l])
 
     def _jump(self, l: int, p: int):
-        """J'^{l←p}: |J'|, its largest column, and |J'ᵀ|_{2→4}."""
+        """J'^{l←p}: |J'|, its largest columns, and |J'ᵀ|_{2→4}."""
         c, scale = self._centre, self._at.problem.scales[p + 1]
         whole, change = self.derivatives[l, p + 1]
-        change = change * scale * c.operators[p + 1] + whole * scale * self._radius
-        self.jumps[l, p] = np.minimum(
-            c.jumps[l, p] + change, whole * scale * (c.operators[p + 1] + self._radius)
+        apart = whole * scale * self._radius
+        operator = scale * c.operators[p + 1]
+        self.jumps[l, p] = SAFE * np.minimum(
+            c.jumps[l, p] + change * operator + apart, whole * operator + apart
         )
         self.columns[l, p], self.raised[l, p] = (
-            np.minimum(norm[l, p] + change, self.jumps[l, p]) * SAFE
+            np.minimum(norm[l, p] + change * norm[p + 1, p] + apart, self.jumps[l, p]) * SAFE
             for norm in (c.columns, c.raised)
         )
+        moved = self._fourth_changes[l, p + 1] * c.columns[p + 1, p]
+        moved = moved + self.fourths[l, p + 1] * scale * self._radius
+        self._quartic[l, p] = np.minimum(c.quartic[l, p] + moved, self.columns[l, p]) * SAFE
 
     def _derivative(self, l: int, j: int):
         """D'^{l←j}: |D'| with the change of D, and |D'|_{2→4}."""
         c, at, m1 = self._centre, self._at, self._at.problem.bounds.slope
-        change = np.zeros(len(at.problem.x))
+        change, fourth_change = np.zeros(len(at.problem.x)), np.zeros(len(at.problem.x))
         for p in range(j, l):
             euclidean, largest = self.turns[p]
             below, fourth = (1.0, 1.0) if p == j else (c.derivatives[p, j], c.fourths[p, j])
             raised = self.columns[l, p] if p == j else self.raised[l, p]
             turned = np.minimum(euclidean * raised * fourth, largest * self.jumps[l, p] * below)
-            moved = at.problem.scales[p + 1] * self._radius * self.derivatives[l, p + 1][0]
-            change = change + turned + moved * c.slopes[p] * below
-        change = change * SAFE
+            moved = at.problem.scales[p + 1] * self._radius * c.slopes[p] * below
+            change = change + turned + moved * self.derivatives[l, p + 1][0]
+            turned = np.minimum(turned, euclidean * self._quartic[l, p] * below)
+            fourth_change = fourth_change + turned + moved * self.fourths[l, p + 1]
         whole = np.minimum(c.derivatives[l, j] + change, self.jumps[l, j] * m1)
-        self.derivatives[l, j] = whole * SAFE, change
-        self.fourths[l, j] = np.minimum(c.fourths[l, j] + change, whole) * SAFE
+        self.derivatives[l, j] = whole * SAFE, change * SAFE
+        self._fourth_changes[l, j] = fourth_change * SAFE
+        self.fourths[l, j] = np.minimum(c.fourths[l, j] + fourth_change, whole) * SAFE
 
 
 def _slack(at: Evaluation, l: int) -> Points:

@@ -39,6 +39,7 @@ class Centre:
         jumps: |J^{l←j}| by (l, j).
         columns: the largest column of J^{l←j} by (l, j).
         raised: |J^{l←j}ᵀ|_{2→4} by (l, j).
+        quartic: the largest fourth-power norm of a column of J^{l←j} by (l, j).
         hessians: |S^{jk}| by (j, k), j ≤ k.
         turned: the largest column of S^{j,p+1} J^{p+1←p} by (j, p).
         bends: max_a |φ''_a ∂f/∂h_a|, by layer.
@@ -54,6 +55,7 @@ class Centre:
     jumps: Pairs
     columns: Pairs
     raised: Pairs
+    quartic: Pairs
     hessians: Pairs
     turned: Pairs
     bends: list[Points]
@@ -111,8 +113,9 @@ def fourth_norm(matrix: np.ndarray, operator: float) -> float:
     return float(np.sqrt(min(scale**2 * split, scale * square.max() ** 0.5 * operator))) * SAFE
 
 
-def _column(matrix: np.ndarray) -> float:
-    return float(np.sqrt((matrix**2).sum(0).max())) * SAFE
+def _column(matrix: np.ndarray, power: int = 2) -> float:
+    """The largest norm of a column."""
+    return float((np.abs(matrix) ** power).sum(0).max() ** (1 / power)) * SAFE
 
 
 def centre_of(at: Evaluation, tiny: float) -> Centre:
@@ -126,8 +129,9 @@ def centre_of(at: Evaluation, tiny: float) -> Centre:
     steps = {}
     for l in range(1, p.depth):
         weight, scale = at.blocks[l].weight, p.scales[l]
-        raised = fourth_norm(weight.T, operators[l])
-        steps[l, l - 1] = scale * operators[l], scale * _column(weight), scale * raised
+        raised, quartic = fourth_norm(weight.T, operators[l]), _column(weight, 4)
+        sizes = operators[l], _column(weight), raised, quartic
+        steps[l, l - 1] = [scale * size for size in sizes]
     points = [_Point(at, i, tiny, steps) for i in range(len(p.x))]
 
     def gathered(kind: str) -> Pairs:
@@ -142,6 +146,7 @@ def centre_of(at: Evaluation, tiny: float) -> Centre:
         gathered("jumps"),
         gathered("columns"),
         gathered("raised"),
+        gathered("quartic"),
         gathered("hessians"),
         gathered("turned"),
         bends,
@@ -157,8 +162,8 @@ class _Point:
     def __init__(self, at: Evaluation, i: int, tiny: float, steps: dict):
         depth = at.problem.depth
         slope = [at.preactivation(l)[1][i] for l in range(depth)]
-        self.jumps, self.columns, self.raised = (
-            {key: values[kind] for key, values in steps.items()} for kind in range(3)
+        self.jumps, self.columns, self.raised, self.quartic = (
+            {key: sizes[kind] for key, sizes in steps.items()} for kind in range(4)
         )
         self.derivatives, self.fourths, self.features = {}, {}, {}
         J = {(l, l - 1): at.problem.scales[l] * at.blocks[l].weight for l in range(1, depth)}
@@ -173,6 +178,7 @@ class _Point:
                     rounding = tiny * crude[l, j + 1] * size
                     self.jumps[key] = operator_norm(J[key]) + rounding
                     self.columns[key] = _column(J[key]) + rounding
+                    self.quartic[key] = _column(J[key], 4) + rounding
                     self.raised[key] = fourth_norm(J[key].T, self.jumps[key]) + rounding
                 D[key] = J[key] * slope[j]
                 top = float(np.abs(slope[j]).max())
