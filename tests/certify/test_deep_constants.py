@@ -33,6 +33,18 @@ def test_constant_within_a_small_factor_of_power_iteration(kind, depth, n, m, ou
     assert bound <= on_ball <= 3.2 * found
 
 
+@pytest.mark.parametrize(
+    ("kind", "depth", "outputs", "factor"), [("erf", 2, 1, 5), ("erf", 3, 1, 10), ("sin", 3, 2, 10)]
+)
+def test_constant_on_a_ball_within_a_factor_of_the_steepest_network_found(
+    kind, depth, outputs, factor
+):
+    net, parameters, x, y = problem(kind, depth, 64, 5, outputs)
+    trained, at = Trained(net, parameters, x, y), evaluate(net, parameters, x, y)
+    found = climbed(trained.start, second_derivative(trained.function), 0.1, 2)
+    assert found <= bounds_at(at).jacobian(0.1) <= factor * found
+
+
 def test_constant_holds_on_the_ball():
     net, parameters, x, y = problem("tanh", 3, 5, 3, outputs=2)
     trained, at = Trained(net, parameters, x, y), evaluate(net, parameters, x, y)
@@ -57,8 +69,9 @@ ADVERSARIES = {
 }
 
 
-def test_constant_holds_for_adversarial_weights():
-    net, parameters, x, y = problem("erf", 2, 6, 3)
+@pytest.mark.parametrize(("depth", "outputs"), [(2, 1), (3, 2)])
+def test_constant_holds_for_adversarial_weights(depth, outputs):
+    net, parameters, x, y = problem("erf", depth, 6, 3, outputs)
     maps = second_derivative(Trained(net, parameters, x, y).function)
     for name, change in ADVERSARIES.items():
         changed = tuple(
@@ -96,9 +109,9 @@ def test_constant_kept_along_a_short_way_is_that_of_a_larger_ball():
 @pytest.mark.parametrize("kind", ["tanh", "erf", "softplus", "gelu", "sin", "silu"])
 @pytest.mark.parametrize("depth", [1, 2, 3])
 def test_constants_over_networks(kind, depth):
-    """Never below what is found; within 5 at depth 2 and 10 at depth 3 at the centre."""
+    """Never below what is found; within 5 at depth 2 and 10 at depth 3 up to a radius of 0.1."""
     for seed, (n, m, outputs, radius) in enumerate(
-        [(2, 1, 1, 0.3), (8, 4, 2, 0.0), (16, 3, 1, 0.1), (64, 10, 1, 0.0)]
+        [(2, 1, 1, 0.3), (8, 4, 2, 1.0), (16, 3, 1, 0.0), (64, 5, 1, 0.1), (64, 10, 2, 0.0)]
     ):
         net, parameters, x, y = problem(kind, depth, n, m, outputs, 0.2 * seed, seed)
         trained, at = Trained(net, parameters, x, y), evaluate(net, parameters, x, y)
@@ -110,5 +123,5 @@ def test_constants_over_networks(kind, depth):
             else power_iteration(maps, trained.start)[0]
         )
         assert found <= bound
-        if not radius:
+        if n > 8:
             assert bound <= found * {1: 3, 2: 5, 3: 10}[depth]

@@ -1,20 +1,21 @@
 r"""How far the norms of :mod:`widthwise.certify.constants.layers` can move on |θ - θ̂| ≤ R.
 
-Primes are anywhere on the ball. z^l moves by at most ζ^l in Euclidean norm, which is R (that is,
-|(dW^j)_j| shared between the layers) times the norm over j of |D'^{l←j}||h̃^j|. Then φ'(z^l) moves by
+Primes are anywhere on the ball. z^l moves by at most ζ^l in Euclidean norm: R, shared between the
+layers, times the root of the sum over j of (|D'^{l←j}| |h̃^j|)². Then φ'(z^l) moves by δ^l,
 
     |δ^l|₂ ≤ σ_l = M2 ζ^l,     |δ^l|_∞ ≤ min(σ_l, 2 M1),
 
-and everything else by telescoping products, one factor moved at a time. With J, D, S, s, g as there,
+and everything else by telescoping products, one factor moved at a time. With J, D, S, s, g as
+there and F^{p←l} = ∂h^p/∂h^l,
 
     D' - D = Σ_p J'^{l←p} diag(δ^p) D^{p←j} + c D'^{l←p+1} dW^{p+1} diag(s^p) D^{p←j},   j ≤ p < l,
     g'^l - g^l = Σ_{p>l} J^{p←l}ᵀ (δ^p g'^p) + c_p F^{p-1←l}ᵀ dW^pᵀ s'^p g'^p + c F^{L←l}ᵀ dAᵀ,
 
-F^{p←l} = ∂h^p/∂h^l. A change δ in the middle is not worth |δ|_∞ of two operator norms, and not the
-largest column either: |J diag(δ) D| ≤ |δ|₂ |Jᵀ|_{2→4} |D|_{2→4}. In the norm 2→4 itself a change of
-D weighs still less, |J diag(δ) D|_{2→4} ≤ max_a |J e_a|₄ |δ|₂ |D|, by |δ∘Dv|₁ ≤ |δ|₂ |Dv|₂. The
-gradient is followed in the Euclidean norm and in the maximum over neurons, for which J enters by its
-largest column.
+A change δ in the middle is not worth |δ|_∞ of two operator norms, and not the largest column
+either: |J diag(δ) D| ≤ |δ|₂ |Jᵀ|_{2→4} |D|_{2→4}. In the norm 2→4 itself a change of D weighs still
+less, |J diag(δ) D|_{2→4} ≤ max_a |J e_a|₄ |δ|₂ |D|, by |δ∘Dv|₁ ≤ |δ|₂ |Dv|₂. The gradient is
+followed in the Euclidean norm and in the maximum over neurons, for which J enters by its largest
+column.
 
 For S, b = φ'' g the bend, both sides expand around the centre, where their sums over layers are
 products with S itself, signs included: S' - S is

@@ -11,9 +11,10 @@ matrices are off by at most 16 n² u times the products of the norms, which is a
 **The norm |X|_{2→4}** = sup_{|v| = 1} (Σ_a (x_a·v)⁴)^{1/4}, x_a the rows of X, says how far a
 change of the diagonal matters: |Y diag(δ) X| ≤ |δ|₂ |Yᵀ|_{2→4} |X|_{2→4}. For the weights of a wide
 layer it is about the length of a row, half of |X|. With v in ℝ^q, s_a = |x_a|² and G = XXᵀ the part
-I/q of vvᵀ is split off, and the matrices x_a x_aᵀ - (s_a/q) I have the Gram matrix G∘G - ssᵀ/q:
+I/q of vvᵀ is split off, which leaves a matrix of squared norm 1 - 1/q, and the matrices
+x_a x_aᵀ - (s_a/q) I have the Gram matrix G∘G - ssᵀ/q:
 
-    |X|²_{2→4} ≤ |s|₂/q + √λ_max(G∘G - ssᵀ/q);     also |X|²_{2→4} ≤ max_a |x_a| |X|.
+    |X|²_{2→4} ≤ |s|₂/q + √((1 - 1/q) λ_max(G∘G - ssᵀ/q));     also |X|²_{2→4} ≤ max_a |x_a| |X|.
 """
 
 from dataclasses import dataclass
@@ -109,8 +110,9 @@ def fourth_norm(matrix: np.ndarray, operator: float) -> float:
     length = float(np.linalg.norm(square))
     spread = np.linalg.eigvalsh(gram**2 - np.outer(square, square) / size)[-1]
     slack = (16 * size + 40 * len(part) + 100) * UNIT * length**2
-    split = length / size + float(np.sqrt(max(spread, 0.0) + slack))
-    return float(np.sqrt(min(scale**2 * split, scale * square.max() ** 0.5 * operator))) * SAFE
+    rest = 1 - 1 / size
+    split = length / size + float(np.sqrt(rest * (max(spread, 0.0) + slack)))
+    return scale * float(np.sqrt(min(split, square.max() ** 0.5 * (operator / scale)))) * SAFE
 
 
 def _column(matrix: np.ndarray, power: int = 2) -> float:
