@@ -86,7 +86,8 @@ class Cell(NamedTuple):
     def __str__(self):
         if self.width is not None:
             return said(self.width)
-        return f"> {self.refused or 0}{' (time)' if self.spent else ''}"
+        last = "≥ 4" if self.refused is None else f"> {self.refused}"
+        return f"{last} (time)" if self.spent else last
 
 
 def said(width):
