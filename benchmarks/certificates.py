@@ -1,6 +1,6 @@
 """How tight certificates are: certified widths, constants and rates, and what they cost.
 
-    python benchmarks/certificates.py                     everything, about 45 minutes of one core
+    python benchmarks/certificates.py                     everything, less than an hour of one core
     python benchmarks/certificates.py --part constants    one part
     python benchmarks/certificates.py --part table --only digits --seconds 20
 
