@@ -1,14 +1,11 @@
 """Lipschitz constants of deep networks against power iteration and search over the ball."""
 
-from collections.abc import Callable
-from typing import NamedTuple
-
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import widthwise as ww
+from certify.steepest import climbed, power_iteration, second_derivative
 from certify.trained_networks import Trained
 from widthwise.certify.constants.ball import bounds_at
 from widthwise.certify.constants.preactivations import PreactivationBounds
@@ -23,59 +20,6 @@ def problem(kind, depth, n, m, outputs=1, bias=0.3, seed=0):
     return net, net.init(jax.random.key(seed), n, 3), x, y
 
 
-class Maps(NamedTuple):
-    """D²f[v, v], Σ u_i H_i v, and the gradient of |D²f[v, v]|² in θ."""
-
-    along: Callable
-    weighted: Callable
-    steeper: Callable
-
-
-def second_derivative(function):
-    """The maps of a function of one flat vector θ."""
-
-    def along(theta, v):
-        slope = lambda at: jax.jvp(function, (at,), (v,))[1]  # noqa: E731
-        return jax.jvp(slope, (theta,), (v,))[1]
-
-    def weighted(theta, u, v):
-        return jax.jvp(jax.grad(lambda at: u @ function(at)), (theta,), (v,))[1]
-
-    steeper = jax.grad(lambda theta, v: jnp.sum(along(theta, v) ** 2))
-    return Maps(jax.jit(along), jax.jit(weighted), jax.jit(steeper))
-
-
-def power_iteration(maps, theta, tries=3, rounds=40, seed=0):
-    """A lower bound of |D²f| at θ, and the direction that reaches it."""
-    rng, best, steepest = np.random.default_rng(seed), 0.0, np.zeros(len(theta))
-    for _ in range(tries):
-        v = rng.normal(size=len(theta))
-        for _ in range(rounds):
-            v = v / np.linalg.norm(v)
-            q = np.asarray(maps.along(theta, v))
-            if not q.any():
-                break
-            if np.linalg.norm(q) > best:
-                best, steepest = float(np.linalg.norm(q)), v
-            w = np.asarray(maps.weighted(theta, q / np.linalg.norm(q), v))
-            v = w / np.linalg.norm(w) + 0.3 * v
-    return best, steepest
-
-
-def climbed(start, maps, radius, rounds=6, seed=0):
-    """The largest |D²f| found in a ball: power iteration, then steps of θ that increase it."""
-    theta, best = start, 0.0
-    for k in range(rounds):
-        found, v = power_iteration(maps, theta, 2, 15, seed + k)
-        best = max(best, found)
-        g = np.asarray(maps.steeper(theta, v))
-        if not (radius and g.any()):
-            break
-        move = theta - start + radius * g / np.linalg.norm(g)
-        theta = start + move * min(1.0, radius / np.linalg.norm(move))
-    return best
-
-
 @pytest.mark.parametrize(
     ("kind", "depth", "n", "m", "outputs"), [("tanh", 2, 32, 6, 1), ("softplus", 3, 24, 5, 2)]
 )
@@ -87,6 +31,18 @@ def test_constant_within_a_small_factor_of_power_iteration(kind, depth, n, m, ou
     assert found <= bound <= 2.6 * found
     on_ball = PreactivationBounds(at).jacobian(0.02)
     assert bound <= on_ball <= 3.2 * found
+
+
+@pytest.mark.parametrize(
+    ("kind", "depth", "outputs", "factor"), [("erf", 2, 1, 5), ("erf", 3, 1, 10), ("sin", 3, 2, 10)]
+)
+def test_constant_on_a_ball_within_a_factor_of_the_steepest_network_found(
+    kind, depth, outputs, factor
+):
+    net, parameters, x, y = problem(kind, depth, 64, 5, outputs)
+    trained, at = Trained(net, parameters, x, y), evaluate(net, parameters, x, y)
+    found = climbed(trained.start, second_derivative(trained.function), 0.1, 2)
+    assert found <= bounds_at(at).jacobian(0.1) <= factor * found
 
 
 def test_constant_holds_on_the_ball():
@@ -113,8 +69,9 @@ ADVERSARIES = {
 }
 
 
-def test_constant_holds_for_adversarial_weights():
-    net, parameters, x, y = problem("erf", 2, 6, 3)
+@pytest.mark.parametrize(("depth", "outputs"), [(2, 1), (3, 2)])
+def test_constant_holds_for_adversarial_weights(depth, outputs):
+    net, parameters, x, y = problem("erf", depth, 6, 3, outputs)
     maps = second_derivative(Trained(net, parameters, x, y).function)
     for name, change in ADVERSARIES.items():
         changed = tuple(
@@ -152,9 +109,9 @@ def test_constant_kept_along_a_short_way_is_that_of_a_larger_ball():
 @pytest.mark.parametrize("kind", ["tanh", "erf", "softplus", "gelu", "sin", "silu"])
 @pytest.mark.parametrize("depth", [1, 2, 3])
 def test_constants_over_networks(kind, depth):
-    """Never below what is found; within 5 at depth 2 and 10 at depth 3 at the centre."""
+    """Never below what is found; within 5 at depth 2 and 10 at depth 3 up to a radius of 0.1."""
     for seed, (n, m, outputs, radius) in enumerate(
-        [(2, 1, 1, 0.3), (8, 4, 2, 0.0), (16, 3, 1, 0.1), (64, 10, 1, 0.0)]
+        [(2, 1, 1, 0.3), (8, 4, 2, 1.0), (16, 3, 1, 0.0), (64, 5, 1, 0.1), (64, 10, 2, 0.0)]
     ):
         net, parameters, x, y = problem(kind, depth, n, m, outputs, 0.2 * seed, seed)
         trained, at = Trained(net, parameters, x, y), evaluate(net, parameters, x, y)
@@ -166,5 +123,5 @@ def test_constants_over_networks(kind, depth):
             else power_iteration(maps, trained.start)[0]
         )
         assert found <= bound
-        if not radius:
+        if n > 8:
             assert bound <= found * {1: 3, 2: 5, 3: 10}[depth]
