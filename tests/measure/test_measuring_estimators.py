@@ -112,7 +112,7 @@ def test_means_of_controls_are_those_of_the_exact_law(activation, readout, depth
     net, v = network(activation, readout, depth, bias), np.array([[0.7, 0.0, -1.1]])
     x, v = X[[0, 2]], v[:, [0, 2]]
     std = std_of(net, x, v[0])
-    kappa, error = Cumulants(net, x, 0).standardized(v, std, n)
+    kappa, error = Cumulants(net, x, 0, KEY).standardized(v, std, n)
     if depth == 1:
         law = ww.exact_law(net, x, n, (0, 1), v[0])
         exact = [law.cumulant(r) / std[0] ** r for r in (2, 3, 4)]
@@ -178,12 +178,29 @@ def test_deep_networks_need_no_controls_but_gain_from_them():
     assert abs(d.value - predicted.value) < 3 * np.hypot(d.error, predicted.error)
     assert d.error < 0.01 * d.value
     std = std_of(net, X[:1], np.ones(1))
-    blind = Cumulants(net, X[:1], 0)
+    blind = Cumulants(net, X[:1], 0, KEY)
     blind._table = None
     args = (net, n, X[:1], np.ones((1, 1)), std, 0, KEY, 4000, "rao_blackwell")
     without = initial_curve(*args, blind).read("wasserstein1")
     assert abs(without.value - predicted.value) < 3.5 * without.error
     assert without.error > 3 * d.error
+
+
+@pytest.mark.parametrize(("readout", "bias"), [("gaussian", 0.4), ("exponential", 0.0)])
+def test_cumulants_of_many_inputs_are_those_of_sampled_neurons(readout, bias):
+    """Ten inputs: κ₃ and κ₄ of a projection of two points against quadrature."""
+    x = np.random.default_rng(2).normal(size=(4, 10))
+    net, v = network("softplus", readout, bias=bias), np.array([[0.8, -0.6, 0.0, 0.0]])
+    std = std_of(net, x[:2], v[0, :2])
+    exact = Cumulants(net, x[:2], 0, KEY)
+    found = Cumulants(net, x, 0, KEY)
+    assert found._neurons
+    assert not exact._neurons
+    kappa, error = found.standardized(v, std, 50)
+    expected = exact.standardized(v[:, :2], std, 50)[0]
+    assert kappa[0, :3] == pytest.approx(expected[0, :3], abs=1e-9)
+    assert (np.abs(kappa - expected)[0, 3:] <= 3 * error[0, 3:]).all()
+    assert error[0, 4] < 0.02 * kappa[0, 4]
 
 
 def test_intervals_cover_a_known_curve():

@@ -33,6 +33,7 @@ from widthwise.model.laws import Gaussian
 
 Method: TypeAlias = Literal["auto", "rao_blackwell", "stein", "paired", "raw"]
 _FEWEST = 320
+_NEURONS = 2**31 - 3  # members use small numbers
 _QUANTILE = 2.04  # of Student's t with as many degrees of freedom as batches
 _VANISHES = 1e-12
 _LARGE_CUT = 0.3
@@ -274,7 +275,7 @@ def _at_start(problem: _Problem, n: int, members: int, key: jax.Array, method: s
     std = np.sqrt(np.einsum("da,ab,db->d", v, K, v))
     used = np.flatnonzero((v != 0).any(0))
     x, v = problem.x[used], v[:, used]
-    cumulants = Cumulants(problem.net, x, problem.component)
+    cumulants = Cumulants(problem.net, x, problem.component, jax.random.fold_in(key, _NEURONS))
     return initial_curve(
         problem.net, n, x, v, std, problem.component, key, members, method, cumulants
     )

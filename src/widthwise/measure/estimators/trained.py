@@ -28,6 +28,7 @@ from widthwise.training.solution_map import SolutionMap
 _BLOCK = 8192
 _UNTRAINED = 2
 _OTHER = 2**31 - 2  # members use small numbers
+_NEURONS = 2**31 - 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +159,7 @@ def paired_curves(data: Trained, method: str) -> list[tuple[Curve, str, np.ndarr
     untrained = _UNTRAINED * data.members
     found = directed.expectations(controls, net, n, x, nngp, other, untrained)
     moments, errors = _forced_moments(data, controls, found, std, other)
-    cumulants = Cumulants(net, x, data.component)
+    cumulants = Cumulants(net, x, data.component, jax.random.fold_in(other, _NEURONS))
     degrees = np.arange(1, paired.FORCED + 1)
     results = []
     for t, total in enumerate(sums):
