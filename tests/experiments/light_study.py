@@ -1,6 +1,7 @@
 """A study that is quick to compute: ``python light_study.py DIRECTORY KIND ROUNDS``."""
 
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -47,6 +48,8 @@ def run(directory: str, kind: str = "serial", rounds: int = 30, **options) -> St
 
 
 if __name__ == "__main__":
+    # a shell that runs the tests in its background hands the signal down ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     directory, kind, rounds = sys.argv[1:]
     options = {"workers": 2} if kind in ("local", "threads") else {}
     try:

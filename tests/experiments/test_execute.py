@@ -244,7 +244,6 @@ def test_ctrl_c_of_processes_ends_at_once_and_says_how_to_go_on(tmp_path, refere
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # shells may ignore it
     ) as run:
         while not list(directory.glob("blocks/*/*/*.zip")) and run.poll() is None:
             time.sleep(0.1)

@@ -18,7 +18,7 @@ TIMES = [0.5, 2.0]
 WIDTHS = (64, 128, 256, 512)
 MEMBERS = {1: (16_000, 16_000, 16_000, 12_000), 2: (4_000, 3_000, 1_500, 750)}
 # times as many deep networks of skewed laws, where three powers are told apart
-MORE = {("tanh", "skewed", 2): 2, ("softplus", "skewed", 2): 14}
+MORE = {("tanh", "skewed", 2): 2, ("softplus", "skewed", 2): 4}
 SKEWED = ww.laws.Gamma(4.0)
 TWO = ww.laws.Discrete([2.0, -0.5], [0.2, 0.8])  # n² gamma variates would take longer than training
 

@@ -8,8 +8,10 @@ A script that uses it needs the usual ``if __name__ == "__main__":``, as the pro
 import contextlib
 import logging
 import os
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from typing import Any
 
 from widthwise import _checks as checks
@@ -101,10 +103,28 @@ class Local:
         reasons = []
         while len(reasons) <= self.deaths:
             try:
-                return cluster()
+                with _interrupts_held():
+                    return cluster()
             except RuntimeError as error:
                 reasons.append(error.__cause__ or error)
         raise ExecutionError(
             f"worker processes did not start, {len(reasons)} times ({reasons[-1]}); there may be "
             "too little memory for so many: give fewer workers"
         ) from reasons[-1]
+
+
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Ctrl-C waits meanwhile; threads and processes that begin here never see it.
+
+    A terminal sends it to all processes of the run: this one alone answers.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # where it began in here, it would unblock the signal
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
