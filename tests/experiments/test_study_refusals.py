@@ -314,6 +314,7 @@ def test_a_grid_over_noise(tmp_path):
 @pytest.fixture(scope="module")
 def of_all_quantities(tmp_path_factory):
     asked = changed(compute={"quantities": list(QUANTITIES), "points": [0, 1]})
+    asked["compute"]["certificate"] = "path"  # a tube takes seconds of every network
     asked["compute"]["keep_members"] = True
     return Study.from_mapping(asked).run(tmp_path_factory.mktemp("all") / "runs").results()
 
