@@ -3,10 +3,11 @@
     python benchmarks/studies.py                         every section
     python benchmarks/studies.py --section million       one of them
 
-Throughput compares one study, computed serially and by two worker processes; every block trains
-networks for about a second. "Steady" leaves out what the start of the processes takes (imports and
-compilation), "whole" is the whole run. It says something only where two cores are idle: the load
-before the start is printed, and a machine with less than two cores to spare is refused.
+Throughput compares one study of three times --blocks, computed serially (one core) and by two
+worker processes; every block trains networks for about a second. "Steady" leaves out what the start
+of the processes takes (imports and compilation), "whole" is the whole run. It says something only
+where two cores are idle: the load before the start is printed, and a machine with less than two
+cores to spare is refused.
 
 Overhead is the time of a serial run that is not spent in the computation: encoding, checksums,
 forcing blocks to the disk, and the verification at the start.
@@ -82,17 +83,18 @@ def throughput(blocks):
         print("  not measured: two cores are not idle")
         return
     with tempfile.TemporaryDirectory() as folder:
+        jobs = trainings(3 * blocks, members=192)
         with one_thread():  # JAX computes first here, and takes its number of threads
-            train(trainings(1)[0].payload)  # compiled before the serial run is timed
+            train(jobs[0].payload)  # compiled before the serial run is timed
         serial = new_store(folder, "serial")
         used = time.process_time()
-        alone = run_jobs(trainings(blocks), train, serial)
+        alone = run_jobs(jobs, train, serial)
         used = time.process_time() - used
         arrived = []
         two = new_store(folder, "two")
         start = time.perf_counter()
         run_jobs(
-            trainings(blocks),
+            jobs,
             train,
             two,
             executor("local", workers=2),
@@ -102,12 +104,12 @@ def throughput(blocks):
         (first, begun), (last, ended) = arrived[3], arrived[-1]  # both workers have compiled
         steady = (last - first) / (ended - begun)
         assert serial.digest() == two.digest()
-    rate = blocks / alone.seconds
+    rate = len(jobs) / alone.seconds
     print(
-        f"  serial: {blocks} blocks in {alone.seconds:.1f} s, {rate:.2f} blocks/s, "
+        f"  serial: {len(jobs)} blocks in {alone.seconds:.1f} s, {rate:.2f} blocks/s, "
         f"{used / alone.seconds:.2f} cores busy"
     )
-    print(f"  two workers, whole:  {whole:.1f} s, {blocks / whole / rate:.2f} times serial")
+    print(f"  two workers, whole:  {whole:.1f} s, {len(jobs) / whole / rate:.2f} times serial")
     print(f"  two workers, steady: {steady:.2f} blocks/s, {steady / rate:.2f} times serial")
 
 
