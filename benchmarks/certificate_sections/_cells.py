@@ -68,7 +68,8 @@ def _within(seconds):
         raise _Spent
 
     before = signal.signal(signal.SIGPROF, over)
-    signal.setitimer(signal.ITIMER_PROF, seconds)
+    # again and again, as where it comes in a callback of the garbage collector it is dropped
+    signal.setitimer(signal.ITIMER_PROF, seconds, 0.5)
     try:
         yield
     finally:

@@ -150,10 +150,11 @@ def _summed(lines: list[Line], name: str, metric: str, n: float, last: int) -> P
 
 
 def _remainder(line: Line, name: str, epsilon: float, last: int) -> float:
-    """What the series leaves out: the orders beyond, where known, or the last one's own square.
+    """What the series leaves out: the orders beyond, where known, or an estimate of the next one.
 
-    The orders multiply like those of an exponential, so that without more cumulants the next
-    contribution is about the last one times what the first one does to the density.
+    Orders multiply like those of an exponential: the next contribution is about the last one times
+    what the first one does to the density. Orders that come anew, as in training, fall at least as
+    the last one against the one before it; the larger of the two ratios counts.
     """
     beyond = line.weights(epsilon, last + 1, line.order) if line.order > last else np.zeros(1)
     if beyond.any():
@@ -164,10 +165,16 @@ def _remainder(line: Line, name: str, epsilon: float, last: int) -> float:
     k = line.leading(last)
     if k is None:
         return line.distance(name, np.full(1, epsilon ** (last + 1)))
-    moved = line.density_size(k) * epsilon**k
-    sizes = [line.distance(name, line.polynomials[:, j] * epsilon**j) for j in range(k, last + 1)]
-    present = [size for size in sizes if size > 0]
-    return present[-1] * moved * (2 if name == "energy" else 1)
+
+    def sizes(metric: str) -> list[float]:
+        orders = range(k, last + 1)
+        found = [line.distance(metric, line.polynomials[:, j] * epsilon**j) for j in orders]
+        return [size for size in found if size > 0]
+
+    ratio, moves = line.density_size(k) * epsilon**k, sizes("wasserstein1")
+    if len(moves) > 1:
+        ratio = max(ratio, moves[-1] / moves[-2])
+    return sizes(name)[-1] * ratio * (2 if name == "energy" else 1)
 
 
 def _joint(table: Table, n: float) -> PredictedDistance:
