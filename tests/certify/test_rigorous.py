@@ -1,7 +1,6 @@
 """Interval arithmetic: bounds against fifty digits, and certificates that hold for all members."""
 
 import importlib
-from dataclasses import replace
 
 import jax
 import mpmath
@@ -10,10 +9,13 @@ import pytest
 from scipy.linalg import hilbert, invhilbert
 
 import widthwise as ww
+from certify.held_against import hold
+from certify.plain_networks import Plain
 from certify.trained_networks import assert_sound, reference_parameters, sphere
 from widthwise.certify import certify
 from widthwise.certify.constants.ball import bounds_at
 from widthwise.certify.evaluation import evaluate
+from widthwise.certify.posterior.certify import without_ties
 from widthwise.certify.rigorous import eigenvalues, intervals
 from widthwise.certify.rigorous.eigenvalues import (
     largest_eigenvalue,
@@ -236,10 +238,26 @@ def test_a_zero_kernel_in_intervals():
 
 
 def test_tied_points_in_intervals():
-    x, y = sphere(3, 3)
-    x, y = np.concatenate([x, x[:1]]), np.concatenate([y, y[:1]])
-    made = certify(
-        ERF, reference_parameters(32, 3), x, y, dynamics="descent", arithmetic="interval"
-    )
+    """A point given twice counts twice: the certificate of the merged ones holds for training."""
+    x, _ = sphere(3, 3)
+    x, parameters = np.concatenate([x, x[:1]]), reference_parameters(64, 3)
+    labels = np.asarray(ERF.apply(parameters, x)) - np.array([[0.02], [-0.01], [0.015], [0.02]])
+    made = certify(ERF, parameters, x, labels, "linear_reference", arithmetic="interval")
     assert made.holds
-    assert replace(made, holds=False) != made
+    hold(made, Plain("erf", parameters, 0.0, x, labels))
+    narrow = reference_parameters(32, 3)
+    descent = certify(ERF, narrow, x, [1, -1, 1, 1], dynamics="descent", arithmetic="interval")
+    assert descent.holds
+
+
+def test_rounding_of_the_residual_of_tied_points():
+    """The root of 18 is rounded too; tanh is 1 here, so the output is the readout."""
+    y, readout = 1.0013569383701026, -1.0900358269894073e-16
+    x = np.full((18, 1), 0.7)
+    layers = ww.Layer(np.array([[60.0]]), None), ww.Layer(np.array([[readout]]), None)
+    merged, labels, root = without_ties(ww.MLP(1, "tanh"), x, np.full((18, 1), y), "flow")
+    at = evaluate(ww.MLP(1, "tanh"), layers, merged, labels, root)
+    with mpmath.workdps(50):
+        exact = mpmath.sqrt(18) * abs(mpmath.mpf(readout) - mpmath.mpf(y))
+        error = float(abs(abs(mpmath.mpf(float(at.residual[0]))) - exact))
+    assert 0.4 * at.rounding[0] < error <= at.rounding[0]

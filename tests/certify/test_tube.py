@@ -18,7 +18,7 @@ from widthwise.certify.posterior.curve import (
     second_derivative,
 )
 from widthwise.certify.posterior.spectrum import Spectrum
-from widthwise.certify.posterior.tube import certify_trajectory
+from widthwise.certify.posterior.tube import Unfollowed, certify_trajectory, laid
 
 ERF = ww.MLP(1, "erf")
 
@@ -97,6 +97,16 @@ def test_networks_narrower_than_the_linear_regime():
     panels = int(made.reason.split("(")[1].split(" panels")[0])
     assert panels <= 81
     hold(made, Plain("erf", parameters, 0.0, x, y[:, None]))
+
+
+def test_arcs_are_not_made_shorter_than_rounding():
+    """Their cubic would be known less and less, and they would shrink without end."""
+    x, y = sphere(3, 3)
+    at = evaluate(ERF, reference_parameters(12, 3), x, y[:, None])
+    bounds, spectrum = ShallowBounds(at), Spectrum.of(at)
+    assert len(laid(node(at), 0.0, bounds, spectrum, 1e-3)[1]) >= 2
+    with pytest.raises(Unfollowed, match="as short as the rounding"):
+        laid(node(at), 0.0, bounds, spectrum, 1e-17)
 
 
 def digits(m):

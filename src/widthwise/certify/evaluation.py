@@ -228,7 +228,8 @@ class Evaluation:
     def rounding(self) -> tuple[float, float]:
         """Bounds of |δr|, with the subtraction of the labels, and of |δJ|_F."""
         p, errors = self.problem, self.forward_errors
-        subtracted = 2 * UNIT * (np.abs(self.outputs) + np.abs(p.y))
+        # rounded: the difference, √κ (and κ, of tied points that weigh unequally), the product
+        subtracted = 5 * UNIT * (np.abs(self.outputs) + np.abs(p.y))
         residual = np.linalg.norm(p.root[:, None] * (errors[1][-1] + subtracted))
         entries = [p.y.shape[1] ** 0.5 * p.scales[-1] * norms(errors[0][-1])]
         for l, (gradient, change) in enumerate(

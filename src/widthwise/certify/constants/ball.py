@@ -1,4 +1,4 @@
-"""The constants that fit a network: neuron by neuron at depth 1, by operator norms beyond."""
+"""The constants that fit a network: neuron by neuron at depth 1, beyond the smallest known."""
 
 from typing import TypeAlias
 

@@ -73,7 +73,7 @@ def layer_sizes(at: Evaluation) -> LayerSizes:
         [np.sqrt((g**2).sum(1)).max(1) * SAFE for g in to_h],
         [norms(g) * SAFE for g in to_z],
         [p.root[:, None] * e for e in extended],
-        [float(np.linalg.norm(p.root * error)) for error in errors],
+        [float(np.linalg.norm(p.root * error)) * SAFE for error in errors],
     )
 
 

@@ -1,7 +1,9 @@
 r"""How far the norms of :mod:`widthwise.certify.constants.layers` can move on |θ - θ̂| ≤ R.
 
 Primes are anywhere on the ball. z^l moves by at most ζ^l in Euclidean norm: R, shared between the
-layers, times the root of the sum over j of (|D'^{l←j}| |h̃^j|)². Then φ'(z^l) moves by δ^l,
+layers, times the root of the sum over j of (|D̄^{l←j}| |h̃^j|)², h̃ at the centre, W' at the edge and
+φ' averaged from one to the other: z'^l - z^l = Σ_j D̄^{l←j} dV_j h̃^j, and what bounds D' bounds D̄,
+as it needs |δ|₂, |δ|_∞, |dW| and |φ'| ≤ M1 alone. Then φ'(z^l) moves by δ^l,
 
     |δ^l|₂ ≤ σ_l = M2 ζ^l,     |δ^l|_∞ ≤ min(σ_l, 2 M1),
 
@@ -62,6 +64,7 @@ class Edge:
         fourths: |D^{l←j}|_{2→4}.
         bends: one :class:`Bend` for each layer.
         gradients: |∂f/∂z^l|, by layer.
+        turned: how far ∂f/∂z^l is from that at the centre, by layer; it can turn at equal length.
     """
 
     moves: list[Points]
@@ -72,12 +75,13 @@ class Edge:
     fourths: Pairs
     bends: list[Bend]
     gradients: list[Points]
+    turned: list[Points]
 
 
 def edge_of(at: Evaluation, centre: Centre, rows: list[Points], radius: float) -> Edge:
     """The norms on the ball of this radius; ``rows`` are |h̃^l|."""
     forward = _Forward(at, centre, rows, radius)
-    bends, gradients = _backward(at, centre, forward, radius)
+    bends, gradients, turned = _backward(at, centre, forward, radius)
     return Edge(
         forward.moves,
         forward.inputs,
@@ -87,6 +91,7 @@ def edge_of(at: Evaluation, centre: Centre, rows: list[Points], radius: float) -
         forward.fourths,
         bends,
         gradients,
+        turned,
     )
 
 
@@ -210,17 +215,18 @@ def _slack(at: Evaluation, l: int) -> Points:
 
 
 def _backward(at: Evaluation, centre: Centre, forward: _Forward, radius: float):
-    """The bends, and |∂f/∂z|, by layer."""
+    """The bends, |∂f/∂z|, and how far ∂f/∂z is from that at the centre, by layer."""
     p, m2 = at.problem, at.problem.bounds.curvature
     bends: list = [None] * p.depth
-    turned: list = [None] * p.depth
+    driven: list = [None] * p.depth
+    turned: list = [None] * p.depth + [np.zeros(len(p.x))]
     gradients: list = [None] * p.depth + [np.ones(len(p.x))]
     readout = float(np.linalg.norm(at.blocks[-1].weight))
     operators = [*centre.operators, readout]
     for l in reversed(range(p.depth)):
         rounding = norms(at.backward_errors[0][l])
         change, largest = (
-            sum(jump[q, l] * turned[q] for q in range(l + 1, p.depth))
+            sum(jump[q, l] * driven[q] for q in range(l + 1, p.depth))
             + radius * _shared(p.scales, centre.slopes, jump, gradients, l)
             + rounding
             for jump in (centre.jumps, centre.columns)
@@ -232,11 +238,13 @@ def _backward(at: Evaluation, centre: Centre, forward: _Forward, radius: float):
         largest = np.minimum(change, largest)
         bends[l] = _bend(at, centre, forward, l, change, largest)
         euclidean, most = forward.turns[l]
-        turned[l] = np.minimum(euclidean * (centre.peaks[l] + largest), most * whole) * SAFE
+        driven[l] = np.minimum(euclidean * (centre.peaks[l] + largest), most * whole) * SAFE
         apart = change * forward.slopes[l] + centre.peaks[l] * m2 * forward.moves[l]
-        apart = centre.gradients[l] + apart + norms(at.backward_errors[1][l])
-        gradients[l] = np.minimum(apart, forward.slopes[l] * whole) * SAFE
-    return bends, gradients
+        apart = apart + norms(at.backward_errors[1][l])
+        size = np.minimum(centre.gradients[l] + apart, forward.slopes[l] * whole)
+        gradients[l] = size * SAFE
+        turned[l] = np.minimum(apart, centre.gradients[l] + size) * SAFE
+    return bends, gradients, turned
 
 
 def _shared(scales, slopes: list[Points], jump: Pairs, gradients: list, l: int):

@@ -5,7 +5,8 @@ J^{l+1←l} = c_{l+1} W^{l+1}; S^{jk} = ∂²f/∂z^j∂z^k, and, g the gradient
 
     S^{ll} = diag(φ''(z^l) g) + D^{l+1←l}ᵀ S^{l+1,l+1} D^{l+1←l},     S^{jk} = D^{k←j}ᵀ S^{kk}.
 
-Several outputs: the root of the sum of squares of what their S have. Computed products of n × n
+Several outputs: the largest norm of Σ_o u_o S_o, |u| = 1, at the centre bounded by the root of the
+sum of squares of their |S_o|. Computed products of n × n
 matrices are off by at most 16 n² u times the products of the norms, which is added.
 
 **The norm |X|_{2→4}** = sup_{|v| = 1} (Σ_a (x_a·v)⁴)^{1/4}, x_a the rows of X, says how far a

@@ -1,7 +1,8 @@
 r"""Any depth: a Lipschitz constant of the Jacobian from the Hessian in the preactivations.
 
-Write h̃^l = (c_l h^l, s_l) for what layer l sees (h^0 = x), V_l for the part of a direction in its
-weights and biases, D^{l←j} = ∂z^l/∂z^j for the derivative through the layers, D^{l←l} = 1, and
+Write h̃^l = (c_l h^{l-1}, s_l) for what layer l sees (h^{-1} = x), V_l for the part of a direction
+in its weights and biases, D^{l←j} = ∂z^l/∂z^j for the derivative through the layers, D^{l←l} = 1,
+and
 
     S^{jk}_i = ∂²f_i/∂z^j∂z^k = Σ_{l ≥ k} D^{l←j}ᵀ diag(φ''(z^l) ∂f_i/∂h^l) D^{l←k},     j ≤ k,
 
@@ -14,10 +15,10 @@ With u a unit vector over points and Frobenius norms |V_l| = 1, K_l the Gram mat
 
     |Σ u_i S_i[V_j h̃_i^j, V_k h̃_i^k]|² ≤ Σ σ_i² |V_j h̃_i^j|² |V_k h̃_i^k|² ≤ λ_max(σσᵀ∘K_j∘K_k)
 
-with σ_i = |S_i^{jk}|, because the middle is linear in each of the matrices V_jᵀV_j and V_kᵀV_k, so
-that it is largest at rank one. The other term is at most √λ_max(ΓΓᵀ∘K_j) with
-Γ_i = c_k|∂f_i/∂z^k||E_i|; for j = k - 1 it splits into the neurons a of layer j, and with G the
-gradients ∂f_i/∂z^k it is
+with σ_i = |S_i^{jk}| (of several outputs the largest |Σ_o u_o S_io|, |u| = 1), because the middle
+is linear in each of the matrices V_jᵀV_j and V_kᵀV_k, so that it is largest at rank one. The other
+term is at most √λ_max(ΓΓᵀ∘K_j) with Γ_i = c_k|∂f_i/∂z^k||E_i|; for j = k - 1 it splits into the
+neurons a of layer j, and with G the gradients ∂f_i/∂z^k it is
 
     c_k max_a √λ_max(φ'_a φ'_aᵀ ∘ GGᵀ ∘ K_j).
 
@@ -125,14 +126,20 @@ class PreactivationBounds:
         return loose + float(np.linalg.norm(p.root * after * edge.inputs[j])) * SAFE
 
     def _change(self, edge: Edge, j: int, k: int) -> Points:
-        """How far the product of gradient and E can be from that at the centre."""
+        """How far the product of gradient and E can be from that at the centre.
+
+        Side by side with those of the other points for j = k - 1, where a gradient that turns at
+        equal length counts; else the product of the two norms.
+        """
         p, c = self.at.problem, self._centre
         norm, change = edge.derivatives[k - 1, j]
         slope, before = edge.slopes[k - 1], c.slopes[k - 1]
         euclidean, largest = edge.turns[k - 1]
         apart = np.minimum(euclidean * edge.fourths[k - 1, j], largest * norm) + before * change
         gradient = c.gradients[k]
-        total = (edge.gradients[k] - gradient) * slope * norm + gradient * apart
+        longer = np.maximum(edge.gradients[k] - gradient, 0.0)
+        moved = edge.turned[k] if j == k - 1 else longer
+        total = moved * slope * norm + gradient * apart
         return p.scales[k] * total * SAFE
 
     def _adjacent(self, j: int) -> float:

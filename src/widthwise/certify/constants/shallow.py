@@ -193,4 +193,4 @@ def _along_error(at: Evaluation, v: tuple, shift: float, inputs: np.ndarray) -> 
     by_weight += slope * len(inputs) ** 0.5 * float(np.linalg.norm(v[1].weight))
     row = float(np.sqrt((inputs**2).sum(1).max()))
     by_readout = len(v[1].weight) ** 0.5 * (slope * shift + p.bounds.slope * moved)
-    return float(p.root.max() * np.hypot(row * by_weight, by_readout))
+    return float(p.root.max() * np.hypot(row * by_weight, by_readout)) * SAFE

@@ -273,8 +273,9 @@ def _attempts_in_intervals(
     net: MLP, at: Evaluation, methods: tuple[str, ...], dynamics: Dynamics, step: float | None
 ) -> Certificate:
     """The methods in turn, those built for intervals; candidates are found with margins."""
-    network = Verified.of(at)
-    missing = network.available
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        network = Verified.of(at)
+    missing = network.uncovered
     if missing is not None:
         reason = f"not available: {missing}; take arithmetic='margins'"
         return in_intervals(refusal("none", dynamics, reason))

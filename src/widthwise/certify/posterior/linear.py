@@ -236,7 +236,7 @@ class _Tube:
         self.grid = Grid.of(at, float(spectrum.values[-1]), spectrum.alpha)
         self.node = _Node.of(at, bounds, at, 0.0)
         self.gradient_error = gradient_error([at], spectrum.beta)
-        self.sizes, self.seen, self.time = _Sizes(), _Supremum(), 0.0
+        self.sizes, self.seen, self.time, self.reached = _Sizes(), _Supremum(), 0.0, 0.0
 
     def run(self, reliable: Hypothesis) -> Certificate:
         alpha = self.spectrum.alpha
@@ -251,8 +251,8 @@ class _Tube:
         return refusal(METHOD, "flow", reason, reliable, self._failed())
 
     def _failed(self) -> Hypothesis:
-        reach = self.node.bounds.jacobian(self.sizes.distance) * self.sizes.distance
-        name = f"L δ below σ_min at time {self.time:.3g}"
+        reach = self.node.bounds.jacobian(self.reached) * self.reached * SAFE
+        name = f"L δ below σ_min after time {self.time:.3g}"
         return Hypothesis(name, reach, "<", self.node.sigma)
 
     def _step(self, after: float) -> str | None:
@@ -261,6 +261,7 @@ class _Tube:
         interval = self._interval(after, new.nonlinear)
         guess = max(self.sizes.distance, self.sizes.range + self.sizes.rest) * 1.001 + 1e-13
         for _ in range(100):
+            self.reached = interval.way + guess
             made = interval.advance(self.sizes, guess)
             if made is None or not np.isfinite(made[0].distance):
                 return "the tube around the linear flow reaches parameters with a singular kernel"

@@ -26,7 +26,7 @@ import numpy as np
 
 from widthwise.certify.certificate import Certificate, Hypothesis, refusal
 from widthwise.certify.constants.shallow import ShallowBounds
-from widthwise.certify.evaluation import SAFE, Evaluation
+from widthwise.certify.evaluation import SAFE, UNIT, Evaluation
 from widthwise.certify.outward import up
 from widthwise.certify.posterior.curve import (
     Arc,
@@ -50,6 +50,7 @@ _ARCS = 128  # in a panel at most
 PANELS = 500
 _NUMBERS = 5e6  # that the points of a panel may hold, per array
 _STABLE = 1.5  # longest arc, in units of 1/λ_max
+_ROUNDING = 16  # an arc moves the parameters by at least so many units of their rounding
 CHECK = 0.01  # length between two kernels that are compared with Θ_0
 SETTLED = 0.9  # the tail's rate is a^2 with a at least this part of σ_min, or no better is found
 EXTRA = 40  # in so many panels
@@ -100,7 +101,7 @@ class _Start:
     linear: LinearReference
 
 
-class _Failed(Exception):
+class Unfollowed(Exception):
     """The tube cannot be continued, for the reason given."""
 
 
@@ -133,13 +134,13 @@ def _follow(start: _Start, tolerance: float) -> Certificate:
                 if path.slack > SETTLED * left or extra > EXTRA:
                     return made
             if tube.time * start.spectrum.alpha**2 > END:
-                raise _Failed(f"no tail is certified until time {tube.time:.3g}")
+                raise Unfollowed(f"no tail is certified until time {tube.time:.3g}")
             bounds = start.bounds.moved(tube.node.at)
             panel = _validated(start, tube, *laid(tube.node, tube.width, bounds, current, pace))
             tube, current = _moved(start, tube, panel), Spectrum.of(panel.nodes[-1].at)
             pace = next_pace(panel.arcs[-1], panel.around, pace, tolerance)
-        raise _Failed(f"{PANELS} panels reach time {tube.time:.3g} only, no tail is certified")
-    except _Failed as failed:
+        raise Unfollowed(f"{PANELS} panels reach time {tube.time:.3g} only, no tail is certified")
+    except Unfollowed as failed:
         if made is not None:
             return made
         bounds = start.bounds.moved(tube.node.at)
@@ -157,7 +158,7 @@ def _tail(start: _Start, tube: _Tube, spectrum: Spectrum) -> tuple[float, float,
     left = (spectrum.alpha - change) / SAFE
     size = (spectrum.size + (spectrum.beta + change) * width) * SAFE
     if width and not change < spectrum.beta:
-        raise _Failed(f"the tube is wider than |J|/L at time {tube.time:.3g}")
+        raise Unfollowed(f"the tube is wider than |J|/L at time {tube.time:.3g}")
     return left, size, shortest_path(left, size, lambda S: bounds.jacobian(width + S))
 
 
@@ -187,6 +188,8 @@ def laid(
     L, L3 = bounds.jacobian(width), bounds.hessian(width)
     drift = L * spectrum.beta + (L3 if np.isfinite(L3) else L) * spectrum.size
     limit = min(_ARCS, _NUMBERS / first.at.backward[1][0].size)
+    if pace * first.size < _ROUNDING * UNIT * first.at.norm:
+        raise Unfollowed("arcs of this accuracy are as short as the rounding of parameters")
     nodes, arcs, way, time = [first], [], 0.0, 0.0
     while len(arcs) < 2 or (len(arcs) < limit and time * way * drift < 2 * _GROWTH):
         end, arc = advance(nodes[-1], pace)
@@ -227,7 +230,7 @@ def _validated(
         if wider <= e1:
             return _Panel(nodes, arcs, centre, radius, around, growth, float(wider))
         e1 = wider * 1.05 + 1e-300
-    raise _Failed(f"the distance from the computed curve is not bounded at time {tube.time:.3g}")
+    raise Unfollowed(f"the distance from the computed curve is not bounded at time {tube.time:.3g}")
 
 
 def _moved(start: _Start, tube: _Tube, panel: _Panel) -> _Tube:

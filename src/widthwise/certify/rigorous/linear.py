@@ -156,6 +156,7 @@ class _Tube:
         self.moment = flow.at(0.0)
         self.node = Displaced(network, network, zero, zero)
         self.sizes, self.seen = _Sizes(zero, zero, zero, zero), _Seen(zero, zero)
+        self.reached = zero
 
     def run(self) -> Certificate:
         alpha = lower(self.alpha)
@@ -171,9 +172,9 @@ class _Tube:
         return self._refused("the tube around the linear flow never became narrow enough")
 
     def _refused(self, why: str) -> Certificate:
-        distance, node = self.sizes.distance, self.node
-        reach = ceiling(node.network.lipschitz(distance) * distance)
-        name = f"L δ below σ_min at time {self.moment.time:.3g}"
+        reached, node = self.reached, self.node
+        reach = ceiling(node.network.lipschitz(reached) * reached)
+        name = f"L δ below σ_min after time {self.moment.time:.3g}"
         held = Hypothesis(name, upper(reach), "<", lower(node.sigma))
         reason = f"in interval arithmetic, {why}; a wider network or smaller labels may do"
         return in_intervals(refusal(METHOD, "flow", reason, self.positive, held))
@@ -186,6 +187,7 @@ class _Tube:
         guess = self.sizes.distance
         for _ in range(_GUESSES):
             guess = exact(upper(guess) * 1.002 + _TINY)
+            self.reached = ceiling(span.way + guess)
             made = span.advance(self.sizes, guess)
             if made is None or not np.isfinite(upper(made[0].distance)):
                 return "the tube around the linear flow reaches parameters with a singular kernel"

@@ -10,9 +10,9 @@ with at most a few million roundings, which the outward factor 1 + 1e-9 covers. 
 and for the Gram matrix K of d extended inputs its entrywise powers are off by pγ_{d+8} tr K^{∘p}.
 The eigenvalues of the float64 matrices are bounded in :mod:`.eigenvalues`, the Lipschitz constant
 of networks of two and more hidden layers in :mod:`.deep`. Taken for granted: IEEE
-arithmetic; that the float64 values of φ and φ' are within 64 units of rounding, relative to the
-size of value and argument; and the declared sup-norms of φ' and φ''. The network is the one whose
-scales (weight_std over the root of the fan-in) are the float64 numbers used.
+arithmetic; that the float64 values of φ, φ' and φ'' are within 64 units of rounding, relative to
+the size of value and argument; and the declared sup-norms of φ', φ'' and φ'''. The network is the
+one whose scales (weight_std over the root of the fan-in) are the float64 numbers used.
 """
 
 from dataclasses import dataclass
@@ -58,7 +58,7 @@ class Verified:
         return Verified(at, self.powers, None if self.deep is None else self.deep.moved(at))
 
     @property
-    def available(self) -> str | None:
+    def uncovered(self) -> str | None:
         """Why the bounds do not cover this network, if they do not."""
         if sum(block.weight.size for block in self.at.blocks) > _COVERED * len(self.at.blocks):
             return "the network is too large for the error bounds of interval arithmetic"

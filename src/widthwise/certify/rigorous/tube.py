@@ -41,6 +41,7 @@ from widthwise.certify.posterior.tube import (
     SETTLED,
     TOLERANCES,
     UNAVAILABLE,
+    Unfollowed,
     first_pace,
     laid,
     next_pace,
@@ -112,10 +113,6 @@ class _Panel:
     width: Interval
 
 
-class _Failed(Exception):
-    """The tube cannot be continued, for the reason given."""
-
-
 def trajectory_in_intervals(network: Verified) -> Certificate:
     """Theorem 4 from these parameters."""
     if network.deep is not None:
@@ -148,13 +145,13 @@ def _follow(start: _Start, tolerance: float) -> Certificate:
                 if last.rate > (SETTLED * lower(left)) ** 2 or extra > EXTRA:
                     return made
             if upper(tube.time) * alpha**2 > END:
-                raise _Failed(f"no tail is certified until time {tube.clock}")
+                raise Unfollowed(f"no tail is certified until time {tube.clock}")
             bounds, width = start.bounds.moved(tube.node.at), upper(tube.width)
             panel = _validated(start, tube, *laid(tube.node, width, bounds, current, pace))
             tube, current = _moved(start, tube, panel), Spectrum.of(panel.nodes[-1].at)
             pace = next_pace(panel.arcs[-1], panel.around, pace, tolerance)
-        raise _Failed(f"{PANELS} panels reach time {tube.clock} only, no tail is certified")
-    except _Failed as failed:
+        raise Unfollowed(f"{PANELS} panels reach time {tube.clock} only, no tail is certified")
+    except Unfollowed as failed:
         if made is not None:
             return made
         here = start.displaced(tube.node.at)
@@ -186,7 +183,7 @@ def _validated(
     radius = ceiling(exact(max(at.distance(centre) for at in points)) + half)
     extremes = weighted_hessian(network, centre.residual)
     if extremes is None:
-        raise _Failed(f"the Hessian is not bounded at time {tube.clock}")
+        raise Unfollowed(f"the Hessian is not bounded at time {tube.clock}")
     errors = exact(residual_error(points))
     largest = most(*(norm(at.residual) for at in points))
     turned = most(*(norm(at.residual - centre.residual) for at in points))
@@ -217,7 +214,7 @@ def _validated(
         guess = exact(upper(wider) * 1.05 + 1e-300)
         if not np.isfinite(upper(guess)):
             break
-    raise _Failed(f"the distance from the computed curve is not bounded at time {tube.clock}")
+    raise Unfollowed(f"the distance from the computed curve is not bounded at time {tube.clock}")
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ from jaxtyping import Float
 
 from widthwise.algebra.power_law import Slope
 
+_ROUNDING = 1e-12  # of a number: a smaller error is not shown
+
 
 @dataclass(frozen=True, eq=False)
 class Constant:
@@ -140,7 +142,9 @@ class NTKRates:
             scaled = rate.largest_rms * self.widths**-rate.constant.power
             cells = " ".join(f"{v:<13.3g}" for v in scaled)
             power = "n^(1/2)" if rate.constant.power == -0.5 else "n"
-            said = f"{rate.constant.value:.3g} ± {rate.constant.error:.1g}"
+            said, error = f"{rate.constant.value:.3g}", rate.constant.error
+            if error > _ROUNDING * rate.constant.value:
+                said += f" ± {error:.1g}"
             lines.append(f"{rate.name:{wide}}  {cells} {said}, × {power}")
         if len(lines) > 1:
             lines.append(
