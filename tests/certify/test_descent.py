@@ -10,6 +10,7 @@ from certify.plain_networks import Plain
 from certify.trained_networks import Trained, assert_sound, reference_parameters, sphere
 from widthwise.certify import certify
 from widthwise.certify.evaluation import evaluate
+from widthwise.certify.posterior import descent as descents
 
 ERF = ww.MLP(1, "erf")
 
@@ -121,3 +122,23 @@ def test_deep_networks_whose_tube_cannot_be_bounded(depth, n, m, seed):
     assert not made.from_start
     assert "nothing is proven about exact descent from θ_0" in str(made)
     assert_sound(net, parameters, x, y, made)
+
+
+def test_patience_lasts_while_the_theorem_is_in_reach(monkeypatch):
+    """Steps beyond it are tried where the residual falls as it must, and not where it stalls."""
+    monkeypatch.setattr(descents, "_PATIENCE", 100)
+    x, y = sphere(10, 5)
+    made = certify(ERF, reference_parameters(8, 5), x, y, dynamics="descent")
+    assert made.holds
+    assert made.since > 100
+    monkeypatch.setattr(descents, "_ITERATES", int(made.since) - 200)
+    short = certify(ERF, reference_parameters(8, 5), x, y, dynamics="descent")
+    assert not short.holds
+    assert short.reason.startswith("after ")
+    one = certify(ERF, reference_parameters(1, 3), *sphere(3, 3), dynamics="descent")
+    assert not one.holds
+    monkeypatch.setattr(descents, "_ITERATES", 1000)
+    assert descents._in_reach(100, [1.0, 0.5, 0.25, 0.125, 0.0625], 0.01)
+    assert not descents._in_reach(100, [1.0, 0.5, 0.25, 0.125, 0.125], 0.01)
+    assert not descents._in_reach(100, [1.0, 0.5, 0.25, 0.125, 0.0625], 0.0)
+    assert not descents._in_reach(100, [1.0, 0.5, 0.25, 0.125, 0.0625], np.nan)
