@@ -51,6 +51,7 @@ PANELS = 500
 _NUMBERS = 5e6  # that the points of a panel may hold, per array
 _STABLE = 1.5  # longest arc, in units of 1/λ_max
 _ROUNDING = 16  # an arc moves the parameters by at least so many units of their rounding
+_WIDE = 1e40  # a defect that no panel survives
 CHECK = 0.01  # length between two kernels that are compared with Θ_0
 SETTLED = 0.9  # the tail's rate is a^2 with a at least this part of σ_min, or no better is found
 EXTRA = 40  # in so many panels
@@ -224,9 +225,9 @@ def _validated(
         around = Around(L, L3, beta, R, min(largest + change, L * R), rounding)
         growth = (mu + L**2 * e1**2 / 16) * sum(arc.duration for arc in arcs)
         grown = sum(defect(arc, around) for arc in arcs)
-        wider = (tube.width + grown) * np.exp(min(growth, 700.0)) * SAFE
-        if not np.isfinite(wider) or growth > 600:
+        if not grown < _WIDE or growth > 600:
             break
+        wider = (tube.width + grown) * np.exp(growth) * SAFE
         if wider <= e1:
             return _Panel(nodes, arcs, centre, radius, around, growth, float(wider))
         e1 = wider * 1.05 + 1e-300
