@@ -154,6 +154,14 @@ def test_skewed_networks_tend_to_the_predicted_distance():
     assert fit.coefficients[1, 2] < -5 * fit.errors[1, 2]
 
 
+def test_the_stated_error_covers_the_next_order_that_was_measured():
+    """14% of the distance at t = 2, n = 64, by the slow test above; it falls like n^{-3/2}."""
+    law = ww.training_law(network("softplus", "exponential"), X, Y, XS, 2.0)
+    narrow, wide = (ww.predicted_distance(law, np.eye(5)[3], n) for n in (64, 256))
+    assert 0.14 < narrow.error / narrow.value < 1
+    assert wide.error == pytest.approx(narrow.error / 8, rel=0.02)
+
+
 @pytest.mark.slow
 def test_two_hidden_layers():
     net, times = network("tanh", depth=2), [0.5]
